@@ -1,0 +1,366 @@
+"""Loop IR: what lies between the graph and source text.
+
+::
+
+    Kernel    := Phase*                       phases run in order, a barrier between them
+    Phase     := serial Stmt* | rows Stmt*    on one thread | on chunks of the rows, in threads
+    Stmt      := Store | Update | Let | Loop | Gemm
+    Store     := buffer[index*] = Expr
+    Update    := buffer[index*] op= Expr      op is add, maximum or minimum
+    Let       := name = Expr
+    Loop      := for name in range(extent): Stmt*
+    Gemm      := C[m, n] (+)= A[m, k] B[k, n] on matrices in memory
+    Expr      := Const | Var | Load | Call
+    Load      := buffer[index*]
+    Call      := operation(Expr*)             operations of the spelling table
+
+A buffer is an array with a shape; its space says where it lives and who may see it. A buffer
+without axes that only one loop body uses becomes a variable of that body (``passes.contract``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+SPACES = {
+    "data": "an input array, read only",
+    "parameter": "a part of the flat array of parameters",
+    "output": "an output array, or a part of the flat gradient",
+    "state": "a part of the flat optimizer state",
+    "constant": "a constant array of the model, read only",
+    "shared": "work memory that all threads see",
+    "partial": "one copy for each chunk of rows, combined in fixed order",
+    "private": "work memory of one thread",
+    "scalar": "a variable",
+}
+"""Where a buffer lives."""
+
+
+@dataclass(eq=False)
+class Buffer:
+    """An array that statements load from and store to.
+
+    Attributes
+    ----------
+    name : str
+        A valid identifier, unique in the kernel.
+    shape : list of Expr
+        Extents; row-major.
+    dtype : {"real", "int", "bool"}
+    space : str
+        A key of :data:`SPACES`.
+    row_axis : int or None
+        The axis that counts the rows of the batch.
+    formula : str
+        What the buffer holds, as text for a comment.
+    """
+
+    name: str
+    shape: list[Expr]
+    dtype: str
+    space: str
+    row_axis: int | None = None
+    formula: str = ""
+    slot: int | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.space} {self.name}[{', '.join(map(text, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Const:
+    """A literal number."""
+
+    value: Any
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Var:
+    """A variable: a loop counter, a size, or a value bound by a Let."""
+
+    name: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """An element of a buffer."""
+
+    buffer: Buffer
+    index: tuple[Expr, ...]
+
+    @property
+    def dtype(self) -> str:
+        return self.buffer.dtype
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operation on values."""
+
+    operation: str
+    arguments: tuple[Expr, ...]
+    dtype: str
+
+
+Expr = Const | Var | Load | Call
+
+
+@dataclass
+class Store:
+    buffer: Buffer
+    index: tuple[Expr, ...]
+    value: Expr
+    formula: str = ""
+
+
+@dataclass
+class Update:
+    buffer: Buffer
+    index: tuple[Expr, ...]
+    operation: str
+    value: Expr
+    formula: str = ""
+
+
+@dataclass
+class Let:
+    name: str
+    value: Expr
+    formula: str = ""
+
+
+@dataclass
+class Loop:
+    counter: str
+    extent: Expr
+    body: list[Statement]
+    formula: str = ""
+
+
+@dataclass
+class Matrix:
+    """A matrix in memory: ``buffer[offset + row * stride + column]``, or transposed."""
+
+    buffer: Buffer
+    offset: Expr
+    stride: Expr
+    transposed: bool = False
+
+
+@dataclass
+class Gemm:
+    """``c = a @ b``, or ``c += a @ b`` with ``accumulate``; sizes m, n, k."""
+
+    c: Matrix
+    a: Matrix
+    b: Matrix
+    m: Expr
+    n: Expr
+    k: Expr
+    accumulate: bool
+    formula: str = ""
+
+
+Statement = Store | Update | Let | Loop | Gemm
+
+
+@dataclass
+class Phase:
+    """Statements between two barriers.
+
+    ``kind`` is ``"rows"`` (the body handles the rows ``first <= row < last`` of a chunk;
+    ``tile`` rows at a time where it is not None), ``"combine"`` (sums of the chunks' partial
+    results) or ``"serial"``.
+    """
+
+    name: str
+    kind: str
+    body: list[Statement]
+    formula: str = ""
+    tile: int | None = None
+    prologue: list[Statement] = field(default_factory=list)
+
+
+@dataclass
+class Kernel:
+    """Phases over buffers; sizes that are not literal are variables named in ``sizes``."""
+
+    phases: list[Phase]
+    buffers: list[Buffer]
+    sizes: dict[Any, str]
+    rows: Expr | None
+    chunks: int = 1
+    grain: int = 1
+    checks: list[Any] = field(default_factory=list)
+    names: Any = None
+
+
+def const(value: int) -> Const:
+    """An int literal of index arithmetic."""
+    return Const(value, "int")
+
+
+def plus(a: Expr, b: Expr) -> Expr:
+    """``a + b`` of ints, folded where both are literal."""
+    if isinstance(a, Const) and isinstance(b, Const):
+        return const(a.value + b.value)
+    if isinstance(a, Const) and a.value == 0:
+        return b
+    if isinstance(b, Const) and b.value == 0:
+        return a
+    return Call("add", (a, b), "int")
+
+
+def times(a: Expr, b: Expr) -> Expr:
+    """``a * b`` of ints, folded where both are literal."""
+    if isinstance(a, Const) and isinstance(b, Const):
+        return const(a.value * b.value)
+    for x, y in ((a, b), (b, a)):
+        if isinstance(x, Const) and x.value == 0:
+            return const(0)
+        if isinstance(x, Const) and x.value == 1:
+            return y
+    return Call("multiply", (a, b), "int")
+
+
+def count(shape: list[Expr]) -> Expr:
+    """The number of elements of a shape."""
+    result: Expr = const(1)
+    for extent in shape:
+        result = times(result, extent)
+    return result
+
+
+def flat_index(buffer: Buffer, index: tuple[Expr, ...]) -> Expr:
+    """The position of an element in row-major order."""
+    position: Expr = const(0)
+    for extent, i in zip(buffer.shape, index, strict=True):
+        position = plus(times(position, extent), i)
+    return position
+
+
+def children(expression: Expr) -> tuple[Expr, ...]:
+    if isinstance(expression, Load):
+        return expression.index
+    return expression.arguments if isinstance(expression, Call) else ()
+
+
+def expressions(statement: Statement) -> list[Expr]:
+    """The expressions that a statement reads, not those of the statements inside it."""
+    if isinstance(statement, (Store, Update)):
+        return [*statement.index, statement.value]
+    if isinstance(statement, Let):
+        return [statement.value]
+    if isinstance(statement, Loop):
+        return [statement.extent]
+    result = [statement.m, statement.n, statement.k]
+    for matrix in (statement.a, statement.b, statement.c):
+        result += [matrix.offset, matrix.stride]
+    return result
+
+
+def walk(expression: Expr) -> Iterator[Expr]:
+    """An expression and all its parts."""
+    stack = [expression]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack.extend(children(current))
+
+
+def statements(body: list[Statement]) -> Iterator[Statement]:
+    """All statements of a body, those inside loops too."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, Loop):
+            yield from statements(statement.body)
+
+
+def map_expression(expression: Expr, function: Callable[[Expr], Expr | None]) -> Expr:
+    """Rebuild bottom-up; ``function`` gives a replacement, or None to keep the part."""
+    if isinstance(expression, Load):
+        index = tuple(map_expression(i, function) for i in expression.index)
+        if index != expression.index:
+            expression = Load(expression.buffer, index)
+    elif isinstance(expression, Call):
+        arguments = tuple(map_expression(a, function) for a in expression.arguments)
+        if any(a is not b for a, b in zip(arguments, expression.arguments, strict=True)):
+            expression = Call(expression.operation, arguments, expression.dtype)
+    new = function(expression)
+    return expression if new is None else new
+
+
+def map_statement(statement: Statement, function: Callable[[Expr], Expr | None]) -> Statement:
+    """A copy of a statement with its expressions rebuilt, inner statements included."""
+
+    def new(expression: Expr) -> Expr:
+        return map_expression(expression, function)
+
+    def matrix(m: Matrix) -> Matrix:
+        return Matrix(m.buffer, new(m.offset), new(m.stride), m.transposed)
+
+    match statement:
+        case Store():
+            index = tuple(map(new, statement.index))
+            return Store(statement.buffer, index, new(statement.value), statement.formula)
+        case Update():
+            index = tuple(map(new, statement.index))
+            value = new(statement.value)
+            return Update(statement.buffer, index, statement.operation, value, statement.formula)
+        case Let():
+            return Let(statement.name, new(statement.value), statement.formula)
+        case Loop():
+            body = [map_statement(s, function) for s in statement.body]
+            return Loop(statement.counter, new(statement.extent), body, statement.formula)
+        case Gemm():
+            return Gemm(
+                matrix(statement.c), matrix(statement.a), matrix(statement.b),
+                new(statement.m), new(statement.n), new(statement.k),
+                statement.accumulate, statement.formula,
+            )  # fmt: skip
+
+
+def loads(statement: Statement) -> Iterator[Load]:
+    """Every element that a statement itself reads."""
+    for expression in expressions(statement):
+        for part in walk(expression):
+            if isinstance(part, Load):
+                yield part
+
+
+def text(expression: Expr) -> str:
+    """An expression as short text, for printing the IR."""
+    match expression:
+        case Const():
+            return str(expression.value)
+        case Var():
+            return expression.name
+        case Load():
+            return f"{expression.buffer.name}[{', '.join(map(text, expression.index))}]"
+        case Call():
+            return f"{expression.operation}({', '.join(map(text, expression.arguments))})"
+
+
+def dump(body: list[Statement], indent: str = "") -> str:
+    """Statements as text, for a person who reads what a pass did."""
+    lines = []
+    for s in body:
+        match s:
+            case Store():
+                lines.append(f"{indent}{text(Load(s.buffer, s.index))} = {text(s.value)}")
+            case Update():
+                target = text(Load(s.buffer, s.index))
+                lines.append(f"{indent}{target} {s.operation}= {text(s.value)}")
+            case Let():
+                lines.append(f"{indent}{s.name} = {text(s.value)}")
+            case Loop():
+                lines.append(f"{indent}for {s.counter} in range({text(s.extent)}):")
+                lines.append(dump(s.body, indent + "    "))
+            case Gemm():
+                sign = "+=" if s.accumulate else "="
+                lines.append(f"{indent}{s.c.buffer.name} {sign} {s.a.buffer.name} @ {s.b.buffer.name}")
+    return "\n".join(lines)

@@ -1,0 +1,330 @@
+"""SymPy to graph and back: the only conversion.
+
+``to_graph`` walks SymPy's arguments without recursion. SymPy's own classes are looked up in
+:data:`FROM_SYMPY`; symdiff's classes carry their node (``_node``). ``to_sympy`` goes back by
+the ``body`` of each row and the expression class of each structural operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import Boolean, BooleanAtom
+
+from . import functions as fn
+from . import operations as _operations  # noqa: F401  (completes the table)
+from .constants import Array
+from .errors import InvalidType, UnsupportedOperation
+from .graph import OPERATIONS, Node, apply, number, walk
+from .shapes import Size
+
+EVALUATE_LIMIT = 400
+"""Beyond this many nodes SymPy is given the parts as they stand: its automatic
+simplification recurses through the whole expression and can take exponential time."""
+
+
+def _chain(name: str) -> Callable[..., Node]:
+    def build(expression: sp.Basic, *inputs: Node) -> Node:
+        return apply(name, *inputs)
+
+    return build
+
+
+def _variadic(name: str) -> Callable[..., Node]:
+    def build(expression: sp.Basic, *inputs: Node) -> Node:
+        return inputs[0] if len(inputs) == 1 else apply(name, *inputs)
+
+    return build
+
+
+def _negated(node: Node) -> Node | None:
+    """``x`` where the node is ``-x``."""
+    if node.operation == "negative":
+        return node.inputs[0]
+    if node.operation == "number" and node.dtype != "bool" and node.attributes[0].is_negative:
+        return number(-node.attributes[0])
+    return None
+
+
+def _add(expression: sp.Basic, *inputs: Node) -> Node:
+    """Sum the positive terms, then subtract the negative ones one by one."""
+    plus = [i for i in inputs if _negated(i) is None]
+    minus = [n for i in inputs if (n := _negated(i)) is not None]
+    # SymPy puts numbers first; a person writes x - 1, not -1 + x
+    plus.sort(key=lambda i: i.operation == "number")
+    if not plus:
+        total = apply("negative", minus.pop(0))
+    else:
+        total = plus[0] if len(plus) == 1 else apply("add", *plus)
+    for term in minus:
+        total = apply("subtract", total, term)
+    return total
+
+
+def _multiply(expression: sp.Basic, *inputs: Node) -> Node:
+    """Numerators over denominators, with the sign in front."""
+    sign = 1
+    above: list[Node] = []
+    below: list[Node] = []
+    for argument, node in zip(expression.args, inputs, strict=True):
+        if argument.is_Rational and not argument.is_Integer:
+            sign *= 1 if argument.is_positive else -1
+            if abs(argument.p) != 1:
+                above.append(number(abs(argument.p)))
+            below.append(number(argument.q))
+        elif argument.is_number and argument.is_Number and argument.is_negative:
+            sign *= -1
+            if argument != -1:
+                above.append(number(-argument))
+        elif node.operation == "divide" and node.inputs[0].is_number(1):
+            below.append(node.inputs[1])
+        else:
+            above.append(node)
+    result = _fold("multiply", above) if above else number(1)
+    if below:
+        result = apply("divide", result, _fold("multiply", below))
+    return result if sign > 0 else apply("negative", result)
+
+
+def _fold(name: str, nodes: Sequence[Node]) -> Node:
+    result = nodes[0]
+    for node in nodes[1:]:
+        result = apply(name, result, node)
+    return result
+
+
+def _power(expression: sp.Basic, base: Node, exponent: Node) -> Node:
+    if expression.args[0] is sp.E:
+        return apply("exp", exponent)
+    power = expression.args[1]
+    if power.is_Number and power.is_negative:
+        return apply("divide", number(1), _root_or_power(base, -power))
+    return _root_or_power(base, power) if power.is_Number else apply("power", base, exponent)
+
+
+def _root_or_power(base: Node, power: sp.Number) -> Node:
+    if power == 1:
+        return base
+    if power == sp.Rational(1, 2):
+        return apply("sqrt", base)
+    return apply("power", base, number(power))
+
+
+def _flip(name: str) -> Callable[..., Node]:
+    return lambda expression, a, b: apply(name, b, a)
+
+
+def _piecewise(expression: sp.Basic, *inputs: Node) -> Node:
+    """Nested choices; without a default branch, NaN where no condition holds."""
+    pairs = [(inputs[2 * i], inputs[2 * i + 1]) for i in range(len(inputs) // 2)]
+    last_value, last_condition = pairs[-1]
+    if last_condition.operation == "number" and last_condition.attributes[0] == sp.true:
+        result = last_value
+        pairs.pop()
+    else:
+        result = number(sp.nan)
+    for value, condition in reversed(pairs):
+        result = apply("where", condition, value, result)
+    return result
+
+
+def _heaviside(expression: sp.Basic, x: Node, at_zero: Node) -> Node:
+    return apply("heaviside", x, at_zero)
+
+
+def _log(expression: sp.Basic, x: Node, *base: Node) -> Node:
+    result = apply("log", x)
+    return apply("divide", result, apply("log", base[0])) if base else result
+
+
+def _polygamma(expression: sp.Basic, order: Node, x: Node) -> Node:
+    return apply("digamma", x) if order.is_number(0) else apply("polygamma", order, x)
+
+
+def _by(formula: Callable[..., sp.Expr]) -> Callable[..., Node]:
+    """A SymPy function by an equal expression in functions that have rows."""
+
+    def build(expression: sp.Basic, *inputs: Node) -> Node:
+        arguments = [sp.Dummy(real=True) for _ in inputs]
+        return instantiate(formula(*arguments), arguments, inputs)
+
+    return build
+
+
+_SAME = [
+    "exp", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh",
+    "acosh", "atanh", "erf", "erfc", "erfinv", "gamma", "loggamma", "sign", "floor", "ceiling",
+]  # fmt: skip
+
+FROM_SYMPY: dict[type, Callable[..., Node]] = {
+    sp.Add: _add,
+    sp.Mul: _multiply,
+    sp.Pow: _power,
+    sp.log: _log,
+    sp.polygamma: _polygamma,
+    sp.Abs: _chain("abs"),
+    sp.Mod: _chain("mod"),
+    sp.Max: _variadic("maximum"),
+    sp.Min: _variadic("minimum"),
+    sp.Piecewise: _piecewise,
+    sp.Heaviside: _heaviside,
+    sp.And: _variadic("logical_and"),
+    sp.Or: _variadic("logical_or"),
+    sp.Not: _chain("logical_not"),
+    sp.ITE: _chain("where"),
+    sp.Eq: _chain("equal"),
+    sp.Ne: _chain("not_equal"),
+    sp.Lt: _chain("less"),
+    sp.Le: _chain("less_equal"),
+    sp.Gt: _flip("less"),
+    sp.Ge: _flip("less_equal"),
+    sp.cot: _by(lambda x: 1 / sp.tan(x)),
+    sp.sec: _by(lambda x: 1 / sp.cos(x)),
+    sp.csc: _by(lambda x: 1 / sp.sin(x)),
+    sp.acot: _by(lambda x: sp.atan(1 / x)),
+    sp.asec: _by(lambda x: sp.acos(1 / x)),
+    sp.acsc: _by(lambda x: sp.asin(1 / x)),
+    sp.coth: _by(lambda x: 1 / sp.tanh(x)),
+    sp.sech: _by(lambda x: 1 / sp.cosh(x)),
+    sp.csch: _by(lambda x: 1 / sp.sinh(x)),
+    sp.acoth: _by(lambda x: sp.atanh(1 / x)),
+    sp.asech: _by(lambda x: sp.acosh(1 / x)),
+    sp.acsch: _by(lambda x: sp.asinh(1 / x)),
+    sp.sinc: _by(lambda x: sp.Piecewise((1, sp.Eq(x, 0)), (sp.sin(x) / x, True))),
+    sp.frac: _by(lambda x: x - sp.floor(x)),
+    sp.erfcinv: _by(lambda x: sp.erfinv(1 - x)),
+    sp.erf2: _by(lambda x, y: sp.erf(y) - sp.erf(x)),
+    sp.factorial: _by(lambda x: sp.gamma(x + 1)),
+    sp.UnevaluatedExpr: lambda expression, x: x,
+    **{getattr(sp, name): _chain(name) for name in _SAME},
+    **{cls: _chain(cls.__name__) for cls in fn.StableFunction.__subclasses__()},
+}
+"""How each SymPy class becomes nodes: ``(expression, *inputs) -> node``."""
+
+
+def _leaf(expression: sp.Basic) -> Node | None:
+    """The node of an atom, or None where the expression has parts."""
+    if isinstance(expression, Size):
+        return apply("size", attributes=(expression,))
+    if isinstance(expression, sp.Symbol):
+        if not expression.is_commutative:
+            raise UnsupportedOperation(
+                f"the symbol {expression} does not commute; declare a matrix with sd.tensor"
+            )
+        return apply("symbol", attributes=(expression, (), "real"))
+    if isinstance(expression, Array):
+        return apply("array", attributes=(expression,))
+    if isinstance(expression, (sp.Number, sp.NumberSymbol, BooleanAtom)):
+        return apply("number", attributes=(expression,))
+    if expression is sp.I or expression is sp.zoo:
+        raise UnsupportedOperation(
+            f"{expression} in an expression: symdiff works with real numbers only"
+        )
+    return None
+
+
+def _converter(expression: sp.Basic) -> Callable[..., Node]:
+    for cls in type(expression).__mro__:
+        if cls in FROM_SYMPY:
+            return FROM_SYMPY[cls]
+    name = type(expression).__name__
+    if isinstance(expression, AppliedUndef):
+        raise UnsupportedOperation(
+            f"the function {expression.func} is undefined: nothing is known about its value or "
+            f"derivative in {describe_expression(expression)}; write out its formula"
+        )
+    raise UnsupportedOperation(
+        f"there is no rule for {name} in {describe_expression(expression)}; see "
+        "CONTRIBUTING.md on how to add an operation"
+    )
+
+
+def _parts(expression: sp.Basic) -> tuple[sp.Basic, ...]:
+    if isinstance(expression, sp.Piecewise):
+        return tuple(part for pair in expression.args for part in pair.args)
+    return expression.args
+
+
+def to_graph(expression: Any) -> Node:
+    """The node of a SymPy expression; the same expression gives the same node."""
+    if isinstance(expression, Node):
+        return expression
+    if not isinstance(expression, sp.Basic):
+        raise InvalidType(f"expected a SymPy expression, got {type(expression).__name__}")
+    done: dict[sp.Basic, Node] = {}
+    stack: list[tuple[sp.Basic, bool]] = [(expression, False)]
+    while stack:
+        current, ready = stack.pop()
+        if current in done:
+            continue
+        own = getattr(current, "_node", None)
+        leaf = own if own is not None else _leaf(current)
+        if leaf is not None:
+            done[current] = leaf
+            continue
+        convert = _converter(current)
+        parts = _parts(current)
+        if ready:
+            done[current] = convert(current, *(done[p] for p in parts))
+        else:
+            stack.append((current, True))
+            stack.extend((p, False) for p in parts)
+    return done[expression]
+
+
+def instantiate(
+    template: sp.Expr, arguments: Sequence[sp.Expr], inputs: Sequence[Node]
+) -> Node:
+    """The graph of a SymPy template whose argument symbols stand for given nodes."""
+    from .graph import substitute
+
+    root = to_graph(template)
+    leaf = {to_graph(a): n for a, n in zip(arguments, inputs, strict=True)}
+    return substitute([root], leaf)[0]
+
+
+def to_sympy(roots: Iterable[Node]) -> list[Any]:
+    """The SymPy expressions of nodes; shared nodes become shared subexpressions."""
+    from .language import from_node
+
+    roots = list(roots)
+    nodes = walk(roots)
+    evaluate = len(nodes) <= EVALUATE_LIMIT
+    made: dict[Node, Any] = {}
+    for node in nodes:
+        made[node] = from_node(node, [made[i] for i in node.inputs], evaluate)
+    return [made[r] for r in roots]
+
+
+def describe_expression(expression: Any, limit: int = 60) -> str:
+    """A short text of an expression for an error message."""
+    try:
+        text = str(expression)
+    except RecursionError:
+        text = type(expression).__name__
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def describe(node: Node, limit: int = 60) -> str:
+    """A short text of a node for an error message; deep ones by their operation."""
+    if len(walk([node])) > 60:
+        return f"a {node.operation}"
+    return describe_expression(to_sympy([node])[0], limit)
+
+
+__all__ = [
+    "FROM_SYMPY",
+    "OPERATIONS",
+    "Boolean",
+    "Relational",
+    "describe",
+    "describe_expression",
+    "instantiate",
+    "to_graph",
+    "to_sympy",
+]

@@ -1,0 +1,46 @@
+"""The errors of symdiff: each is a :class:`SymdiffError` and the built-in a caller expects."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BindingError",
+    "GradientMismatch",
+    "IndexOutOfRange",
+    "InvalidArgument",
+    "InvalidType",
+    "ShapeError",
+    "SymdiffError",
+    "UnsupportedOperation",
+]
+
+
+class SymdiffError(Exception):
+    """Base of every error that symdiff and codegen raise on purpose."""
+
+
+class InvalidArgument(SymdiffError, ValueError):
+    """An argument has a value outside what the function accepts."""
+
+
+class InvalidType(SymdiffError, TypeError):
+    """An argument has a type that the function does not accept."""
+
+
+class ShapeError(InvalidArgument):
+    """Shapes do not fit; the message names the operands and their shapes."""
+
+
+class BindingError(InvalidArgument):
+    """A symbol has no value, a surplus value, or a value of the wrong shape or dtype."""
+
+
+class IndexOutOfRange(SymdiffError, IndexError, ValueError):
+    """An index or a class label lies outside its axis."""
+
+
+class UnsupportedOperation(SymdiffError, TypeError, ValueError):
+    """An expression holds something that has no rule; the message names it."""
+
+
+class GradientMismatch(SymdiffError, AssertionError):
+    """A gradient differs from finite differences; the message names the entry."""

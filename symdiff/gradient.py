@@ -1,0 +1,260 @@
+"""The reverse walk: from a scalar loss to the gradient of every leaf, as more graph.
+
+Elementwise rows are differentiated by ``sympy.diff`` of their one-line SymPy form, once for
+each operation and position; structural rows give their adjoint in the table. The walk is
+iterative and visits each node once, so its cost is linear in the graph.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sympy as sp
+
+from .bridge import describe, instantiate, to_graph, to_sympy
+from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
+from .graph import OPERATIONS, Node, apply, number, walk
+from .rewrite import ALGEBRA, Rewriter, algebra, stabilise
+from .shapes import broadcast, text
+from .structural import add, broadcast_to, multiply, unbroadcast, zeros
+
+Trace = dict[Node, tuple[Node, int]]
+"""For each adjoint contribution: the forward node and the input position it came from."""
+
+
+@functools.lru_cache(maxsize=4096)
+def partial_template(operation: str, position: int, arity: int) -> tuple[sp.Expr, tuple[Any, ...]]:
+    """The partial derivative of an elementwise row, as SymPy in its argument symbols."""
+    row = OPERATIONS[operation]
+    arguments = tuple(sp.Dummy(f"x{i}", real=True) for i in range(arity))
+    if row.partials is not None:
+        derivative = sp.sympify(row.partials(position, *arguments), strict=True)
+    else:
+        assert row.body is not None
+        derivative = row.body(*arguments).diff(arguments[position])
+    if derivative.has(sp.Derivative, sp.Subs, sp.DiracDelta, sp.I):
+        raise UnsupportedOperation(
+            f"the derivative of {operation} with respect to its operand {position + 1} has no "
+            "formula in real functions"
+        )
+    return derivative, arguments
+
+
+def partial(node: Node, position: int) -> Node:
+    """The partial derivative of an elementwise node with respect to one input."""
+    if node.operation == "power" and position == 0 and node.inputs[1].is_number():
+        return _power_rule(node)
+    if node.operation == "add":
+        return number(1)
+    template, arguments = partial_template(node.operation, position, len(node.inputs))
+    return instantiate(template, arguments, node.inputs)
+
+
+def _power_rule(node: Node) -> Node:
+    base, exponent = node.inputs
+    return multiply(exponent, apply("power", base, number(exponent.attributes[0] - 1)))
+
+
+def masked(node: Node) -> tuple[Node, Node] | None:
+    """``(condition, value)`` where the node is ``where(condition, value, 0)``."""
+    if node.operation == "where" and node.inputs[2].is_number(0):
+        return node.inputs[0], node.inputs[1]
+    return None
+
+
+def _mask(condition: Node, value: Node) -> Node:
+    return apply("where", condition, value, number(0))
+
+
+def chain(adjoint: Node, factor: Node) -> Node:
+    """``adjoint * factor``, and 0 wherever the adjoint is masked, whatever the factor is there.
+
+    The factor may be NaN or infinite on a branch that was not taken; multiplying a zero by it
+    would carry that into the gradient.
+    """
+    if factor.is_number(0):
+        return number(0)
+    mask = masked(adjoint)
+    if mask is not None:
+        return _mask(mask[0], multiply(mask[1], factor))
+    return multiply(adjoint, factor)
+
+
+def accumulate(terms: Sequence[Node]) -> Node:
+    """The sum of adjoint contributions; masked where every one of them is masked."""
+    if len(terms) == 1:
+        return terms[0]
+    masks = [masked(t) for t in terms]
+    if any(m is None for m in masks):
+        return apply("add", *terms)
+    conditions = list(dict.fromkeys(m[0] for m in masks if m is not None))
+    if len(conditions) == 1:
+        return _mask(conditions[0], apply("add", *(m[1] for m in masks if m is not None)))
+    return _mask(apply("logical_or", *conditions), apply("add", *terms))
+
+
+def _elementwise(
+    node: Node, adjoint: Node, wanted: set[Node], simplify: Rewriter
+) -> list[Node | None]:
+    result: list[Node | None] = []
+    for position, operand in enumerate(node.inputs):
+        if operand not in wanted:
+            result.append(None)
+            continue
+        if node.operation == "where" and position > 0:
+            contribution = _choice(node, adjoint, position)
+        else:
+            (factor,) = simplify([partial(node, position)])
+            contribution = chain(adjoint, factor)
+        if contribution.is_number(0):
+            result.append(None)
+            continue
+        shape = broadcast(contribution.shape, node.shape)
+        result.append(unbroadcast(broadcast_to(contribution, shape or ()), operand.shape))
+    return result
+
+
+def _choice(node: Node, adjoint: Node, position: int) -> Node:
+    condition = node.inputs[0]
+    if position == 2:
+        condition = apply("logical_not", condition)
+    mask = masked(adjoint)
+    if mask is not None:
+        return _mask(apply("logical_and", mask[0], condition), mask[1])
+    return _mask(condition, adjoint)
+
+
+_MOVES = {"sum", "reshape", "transpose", "broadcast_to", "index"}
+"""Operations whose adjoint only moves values, so that a mask moves along."""
+
+
+def _structural(node: Node, adjoint: Node) -> Sequence[Node | None]:
+    row = node.row
+    if row.adjoint is None:
+        raise UnsupportedOperation(f"the operation {node.operation} has no derivative rule")
+    mask = masked(adjoint)
+    if mask is not None and node.operation in _MOVES - {"broadcast_to", "index"}:
+        condition = broadcast_to(mask[0], adjoint.shape)
+        value = broadcast_to(mask[1], adjoint.shape)
+        (moved_condition,) = row.adjoint(node, condition)
+        (moved_value,) = row.adjoint(node, value)
+        assert moved_condition is not None and moved_value is not None
+        return [_mask(moved_condition, moved_value)]
+    return row.adjoint(node, broadcast_to(adjoint, node.shape))
+
+
+def depends(roots: Sequence[Node], targets: Iterable[Node]) -> set[Node]:
+    """The nodes below ``roots`` that depend on a target by differentiable operations."""
+    wanted = set(targets)
+    for node in walk(roots):
+        if node.row.differentiable and any(i in wanted for i in node.inputs):
+            wanted.add(node)
+    return wanted
+
+
+def pullback(root: Node, seed: Node, targets: Sequence[Node]) -> tuple[list[Node], dict[Node, Node]]:
+    """The adjoints of ``targets``, given the adjoint ``seed`` of ``root``.
+
+    Returns
+    -------
+    gradients : list of Node
+        One for each target, of its shape.
+    adjoints : dict
+        The adjoint of every forward node on the way.
+    """
+    wanted = depends([root], targets)
+    terms: dict[Node, list[Node]] = {root: [seed]}
+    adjoints: dict[Node, Node] = {}
+    simplify = Rewriter(ALGEBRA)
+    for node in reversed(walk([root])):
+        if node not in wanted or node not in terms:
+            continue
+        (adjoint,) = simplify([accumulate(terms.pop(node))])
+        adjoints[node] = adjoint
+        if node.row.kind == "elementwise":
+            contributions: Sequence[Node | None] = _elementwise(node, adjoint, wanted, simplify)
+        elif node.row.kind == "structural":
+            contributions = _structural(node, adjoint)
+        else:
+            continue
+        for operand, contribution in zip(node.inputs, contributions, strict=True):
+            if contribution is not None and operand in wanted:
+                terms.setdefault(operand, []).append(contribution)
+    gradients = [
+        broadcast_to(adjoints[t], t.shape) if t in adjoints else zeros(t.shape) for t in targets
+    ]
+    return gradients, adjoints
+
+
+def loss_node(loss: Any) -> Node:
+    """The stabilised graph of a loss; it must be a real scalar."""
+    from .language import as_expression
+
+    loss = as_expression(loss)
+    if isinstance(loss, sp.logic.boolalg.Boolean) and not isinstance(loss, sp.Expr):
+        raise InvalidType(f"a loss must be a number, got the condition {loss}")
+    root = to_graph(loss)
+    if root.shape:
+        raise ShapeError(
+            f"a loss must be a scalar, got {describe(root)} with shape {text(root.shape)}; "
+            "take sd.sum or sd.mean of it"
+        )
+    return stabilise([root])[0]
+
+
+def parameter_nodes(wrt: Any) -> tuple[list[Node], bool]:
+    """The leaves to differentiate with respect to, and whether a single one was given."""
+    single = not isinstance(wrt, (list, tuple, set, dict))
+    symbols = [wrt] if single else list(wrt)
+    nodes = []
+    for symbol in symbols:
+        if not isinstance(symbol, sp.Symbol):
+            raise InvalidType(
+                f"a gradient is taken with respect to symbols, not {symbol}; "
+                "name the part with a tensor symbol of its own"
+            )
+        node = to_graph(symbol)
+        if node.operation != "symbol":
+            raise InvalidArgument(f"{symbol} is a size, not a variable")
+        if node.dtype != "real":
+            raise InvalidType(
+                f"{symbol} has dtype {node.dtype}: only real symbols have a gradient"
+            )
+        nodes.append(node)
+    return nodes, single
+
+
+def gradient(loss: Any, wrt: Any) -> Any:
+    """The gradient of a scalar loss, as a SymPy expression of the shape of the parameter.
+
+    Parameters
+    ----------
+    loss : sympy.Expr
+        A scalar.
+    wrt : Symbol or list of Symbol
+        One symbol gives one expression, a list a list in the same order. A symbol that the
+        loss does not depend on gets zeros.
+
+    Raises
+    ------
+    ShapeError
+        Where the loss is not a scalar.
+    UnsupportedOperation
+        Where an operation has no derivative; the message names it.
+
+    Examples
+    --------
+    >>> import sympy as sp, symdiff as sd
+    >>> a, x, y = sp.symbols("a x y")
+    >>> sd.gradient((a * x - y) ** 2, a)
+    2*x*(a*x - y)
+    >>> X, w, y = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("y", "n")
+    >>> sd.gradient(sd.sum((X @ w - y) ** 2), w)
+    2*X.T @ (X @ w - y)
+    """
+    nodes, single = parameter_nodes(wrt)
+    gradients, _ = pullback(loss_node(loss), number(1), nodes)
+    expressions = to_sympy(algebra(gradients))
+    return expressions[0] if single else expressions

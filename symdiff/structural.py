@@ -1,0 +1,433 @@
+"""Structural rows of the table of operations: leaves, reductions, products, data movement.
+
+Each derivative is more graph, so second order comes free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from .errors import IndexOutOfRange, InvalidType, ShapeError, UnsupportedOperation
+from .graph import Attributes, Node, Operation, apply, number
+from .indexing import Key, indexed_shape, numpy_key
+from .shapes import (
+    Shape,
+    broadcast,
+    concrete,
+    concrete_shape,
+    divide_dimensions,
+    product,
+    reduce_shape,
+    text,
+)
+
+Numpy = Callable[..., Any]
+
+
+def _describe(node: Node) -> str:
+    from .bridge import describe
+
+    return f"{describe(node)} with shape {text(node.shape)}"
+
+
+# --- small builders that several derivatives share -------------------------------------
+
+
+def add(*terms: Node) -> Node:
+    return terms[0] if len(terms) == 1 else apply("add", *terms)
+
+
+def multiply(a: Node, b: Node) -> Node:
+    return apply("multiply", a, b)
+
+
+def size_node(dimension: Any) -> Node:
+    """A size as a number in the graph."""
+    if isinstance(dimension, int):
+        return number(dimension)
+    return apply("size", attributes=(dimension,))
+
+
+def reshape(x: Node, shape: Shape) -> Node:
+    return x if x.shape == shape else apply("reshape", x, attributes=(shape,))
+
+
+def transpose(x: Node, permutation: Sequence[int]) -> Node:
+    permutation = tuple(permutation)
+    if permutation == tuple(range(x.rank)):
+        return x
+    return apply("transpose", x, attributes=(permutation,))
+
+
+def swap_last(x: Node) -> Node:
+    """Transpose the last two axes."""
+    return transpose(x, (*range(x.rank - 2), x.rank - 1, x.rank - 2))
+
+
+def broadcast_to(x: Node, shape: Shape) -> Node:
+    return x if x.shape == shape else apply("broadcast_to", x, attributes=(shape,))
+
+
+def reduce_sum(x: Node, axes: tuple[int, ...], keepdims: bool = False) -> Node:
+    return apply("sum", x, attributes=(axes, keepdims)) if axes else x
+
+
+def zeros(shape: Shape) -> Node:
+    return broadcast_to(number(0), shape)
+
+
+def unbroadcast(x: Node, shape: Shape) -> Node:
+    """Sum over the axes along which ``shape`` was stretched to ``x.shape``."""
+    if x.shape == shape:
+        return x
+    extra = x.rank - len(shape)
+    x = reduce_sum(x, tuple(range(extra)))
+    stretched = tuple(i for i, d in enumerate(shape) if d == 1 and x.shape[i] != 1)
+    return reduce_sum(x, stretched, keepdims=True)
+
+
+def expand_reduced(x: Node, node: Node) -> Node:
+    """Put back the axes that a reduction removed, each of size 1."""
+    axes, keepdims = node.attributes[:2]
+    return x if keepdims else reshape(x, reduce_shape(node.inputs[0].shape, axes, True))
+
+
+# --- leaves ----------------------------------------------------------------------------
+
+
+def _no_inputs(infer: Callable[[Attributes], tuple[Shape, str]]) -> Callable[..., Any]:
+    return lambda inputs, attributes: infer(attributes)
+
+
+def _number_dtype(attributes: Attributes) -> tuple[Shape, str]:
+    value = attributes[0]
+    if value in (sp.true, sp.false):
+        return (), "bool"
+    return (), "int" if value.is_Integer else "real"
+
+
+def _number_value(arrays: Any, node: Node, sizes: Any) -> Any:
+    value = node.attributes[0]
+    if node.dtype == "bool":
+        return np.bool_(bool(value))
+    if node.dtype == "int" and abs(int(value)) < 2**63:
+        return np.int64(int(value))
+    return np.float64(value)
+
+
+def _leaf(name: str, infer: Callable[[Attributes], tuple[Shape, str]], numpy: Numpy) -> Operation:
+    return Operation(name, "leaf", _no_inputs(infer), numpy, differentiable=False)
+
+
+# --- reductions ------------------------------------------------------------------------
+
+
+def _infer_reduction(name: str, result: str | None) -> Callable[..., tuple[Shape, str]]:
+    def infer(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+        (x,) = inputs
+        axes, keepdims = attributes
+        if name in ("max", "min", "argmax", "argmin") and 0 in (x.shape[a] for a in axes):
+            raise ShapeError(f"{name} of no elements: {_describe(x)}, axes {axes}")
+        dtype = result or ("real" if x.dtype == "real" else "int")
+        return reduce_shape(x.shape, axes, keepdims), dtype
+
+    return infer
+
+
+def _reduction(function: Callable[..., Any]) -> Numpy:
+    def numpy(arrays: list[Any], node: Node, sizes: Any) -> Any:
+        axes, keepdims = node.attributes
+        x = np.asarray(arrays[0])
+        x = x.astype(np.int64) if x.dtype == np.bool_ else x
+        return function(x, axis=axes, keepdims=keepdims)
+
+    return numpy
+
+
+def _numpy_sum(x: Any, axis: Any, keepdims: bool) -> Any:
+    return np.sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype)
+
+
+def _numpy_logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    shift = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore", over="ignore"):
+        total = np.sum(np.exp(x - shift), axis=axis, keepdims=True)
+        result = (np.log(total) + shift).astype(np.result_type(x, np.float32))
+    return result if keepdims else np.squeeze(result, axis=axis)
+
+
+def _numpy_arg(function: Any) -> Numpy:
+    def numpy(arrays: list[Any], node: Node, sizes: Any) -> Any:
+        axes, keepdims = node.attributes
+        x = np.asarray(arrays[0])
+        if len(axes) == x.ndim:
+            result = function(x.reshape(-1))
+            return np.reshape(result, (1,) * x.ndim) if keepdims else result
+        return function(x, axis=axes[0], keepdims=keepdims)
+
+    return numpy
+
+
+def _sum_adjoint(node: Node, g: Node) -> list[Node]:
+    return [broadcast_to(expand_reduced(g, node), node.inputs[0].shape)]
+
+
+def _extremum_adjoint(node: Node, g: Node) -> list[Node]:
+    x = node.inputs[0]
+    attained = apply("equal", x, expand_reduced(node, node))
+    weight = apply("where", attained, number(1), number(0))
+    share = reduce_sum(weight, node.attributes[0], keepdims=True)
+    return [multiply(expand_reduced(g, node), apply("divide", weight, share))]
+
+
+def _logsumexp_adjoint(node: Node, g: Node) -> list[Node]:
+    x = node.inputs[0]
+    probabilities = apply("exp", apply("subtract", x, expand_reduced(node, node)))
+    return [multiply(expand_reduced(g, node), probabilities)]
+
+
+# --- products --------------------------------------------------------------------------
+
+
+def _infer_matmul(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+    a, b = inputs
+    problem = f"matmul: {_describe(a)} @ {_describe(b)}" if 0 in (a.rank, b.rank) else ""
+    if problem:
+        raise ShapeError(f"{problem}: a scalar has no matrix product, use * instead")
+    inner_b = b.shape[-2] if b.rank > 1 else b.shape[0]
+    batch = broadcast(a.shape[:-2], b.shape[:-2])
+    if a.shape[-1] != inner_b or batch is None:
+        raise ShapeError(
+            f"matmul: {_describe(a)} @ {_describe(b)}: the last axis of the left operand "
+            f"({a.shape[-1]}) must equal the {'second to last' if b.rank > 1 else 'only'} axis "
+            f"of the right one ({inner_b}), and batch axes must broadcast"
+        )
+    rows = a.shape[-2:-1] if a.rank > 1 else ()
+    columns = b.shape[-1:] if b.rank > 1 else ()
+    dtype = "int" if "real" not in (a.dtype, b.dtype) else "real"
+    return (*batch, *rows, *columns), dtype
+
+
+def _numpy_matmul(arrays: list[Any], node: Node, sizes: Any) -> Any:
+    a, b = (np.asarray(x) for x in arrays)
+    a, b = (x.astype(np.int64) if x.dtype == np.bool_ else x for x in (a, b))
+    return np.matmul(a, b)
+
+
+def matmul(a: Node, b: Node) -> Node:
+    return apply("matmul", a, b)
+
+
+def outer(a: Node, b: Node) -> Node:
+    """``a[..., :, None] * b[..., None, :]``."""
+    return multiply(reshape(a, (*a.shape, 1)), reshape(b, (*b.shape[:-1], 1, b.shape[-1])))
+
+
+def _matmul_adjoint(node: Node, g: Node) -> list[Node]:
+    a, b = node.inputs
+    if a.rank == 1 and b.rank == 1:
+        return [multiply(g, b), multiply(g, a)]
+    if a.rank == 1:
+        if b.rank == 2:
+            return [matmul(b, g), outer(a, g)]
+        column = reshape(g, (*g.shape, 1))
+        return [
+            unbroadcast(reshape(matmul(b, column), b.shape[:-1]), a.shape),
+            multiply(reshape(a, (*a.shape, 1)), reshape(g, (*g.shape[:-1], 1, g.shape[-1]))),
+        ]
+    if b.rank == 1:
+        if a.rank == 2:
+            return [outer(g, b), matmul(swap_last(a), g)]
+        column = reshape(g, (*g.shape, 1))
+        product_ = matmul(swap_last(a), column)
+        return [
+            multiply(column, b),
+            unbroadcast(reshape(product_, product_.shape[:-1]), b.shape),
+        ]
+    return [
+        unbroadcast(matmul(g, swap_last(b)), a.shape),
+        unbroadcast(matmul(swap_last(a), g), b.shape),
+    ]
+
+
+# --- data movement ---------------------------------------------------------------------
+
+
+def _infer_transpose(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+    (x,) = inputs
+    (permutation,) = attributes
+    if sorted(permutation) != list(range(x.rank)):
+        raise ShapeError(f"transpose: {permutation} is no permutation of the axes of {_describe(x)}")
+    return tuple(x.shape[p] for p in permutation), x.dtype
+
+
+def _infer_reshape(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+    (x,) = inputs
+    (shape,) = attributes
+    if sp.expand(product(shape) - product(x.shape)) != 0:
+        raise ShapeError(
+            f"reshape: {_describe(x)} cannot take shape {text(shape)}: "
+            f"{product(x.shape)} elements are not {product(shape)}"
+        )
+    return shape, x.dtype
+
+
+def complete_shape(old: Shape, new: tuple[Any, ...]) -> Shape | None:
+    """Replace one -1 in a new shape by what is left of the elements."""
+    if new.count(-1) == 0:
+        return new
+    if new.count(-1) > 1:
+        return None
+    left = divide_dimensions(product(old), product(d for d in new if d != -1))
+    return None if left is None else tuple(left if d == -1 else d for d in new)
+
+
+def _infer_broadcast(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+    (x,) = inputs
+    (shape,) = attributes
+    if broadcast(x.shape, shape) != shape:
+        raise ShapeError(f"broadcast_to: {_describe(x)} does not stretch to {text(shape)}")
+    return shape, x.dtype
+
+
+def _infer_index(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+    x, *indices = inputs
+    for i in indices:
+        if i.dtype == "real":
+            raise InvalidType(
+                f"an index must be an int tensor, got {_describe(i)} of dtype real; "
+                'declare it with sd.tensor(..., dtype="int")'
+            )
+    (key,) = attributes
+    return indexed_shape(x.shape, key, [i.shape for i in indices], _describe(x)), x.dtype
+
+
+def _numpy_index(arrays: list[Any], node: Node, sizes: Any) -> Any:
+    x, *indices = (np.asarray(a) for a in arrays)
+    (key,) = node.attributes
+    try:
+        return x[numpy_key(key, indices, x.shape, sizes)]
+    except IndexError as error:
+        raise IndexOutOfRange(f"index out of range in {_describe(node)}: {error}") from error
+
+
+def _index_adjoint(node: Node, g: Node) -> list[Node | None]:
+    x, *indices = node.inputs
+    (key,) = node.attributes
+    scattered = apply("index_add", g, *indices, attributes=(key, x.shape))
+    return [scattered, *[None] * len(indices)]
+
+
+def _infer_index_add(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+    return attributes[1], inputs[0].dtype if inputs[0].dtype != "bool" else "int"
+
+
+def _numpy_index_add(arrays: list[Any], node: Node, sizes: Any) -> Any:
+    g, *indices = (np.asarray(a) for a in arrays)
+    key, shape = node.attributes
+    result = np.zeros(concrete_shape(shape, sizes), g.dtype if g.dtype != np.bool_ else np.int64)
+    try:
+        np.add.at(result, numpy_key(key, indices, result.shape, sizes), g)
+    except IndexError as error:
+        raise IndexOutOfRange(f"index out of range in {_describe(node)}: {error}") from error
+    return result
+
+
+def _index_add_adjoint(node: Node, g: Node) -> list[Node | None]:
+    _, *indices = node.inputs
+    gathered = apply("index", g, *indices, attributes=(node.attributes[0],))
+    return [gathered, *[None] * len(indices)]
+
+
+def _infer_one_hot(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+    (labels,) = inputs
+    if labels.dtype == "real":
+        raise InvalidType(
+            f"one_hot: labels must be an int tensor, got {_describe(labels)} of dtype real; "
+            'declare them with sd.tensor(..., dtype="int")'
+        )
+    return (*labels.shape, attributes[0]), "int"
+
+
+def _numpy_one_hot(arrays: list[Any], node: Node, sizes: Any) -> Any:
+    labels = np.asarray(arrays[0]).astype(np.int64)
+    classes = concrete(node.attributes[0], sizes)
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise IndexOutOfRange(
+            f"labels {_describe(node.inputs[0])} must lie in 0..{classes - 1}, "
+            f"found {labels.min()}..{labels.max()}"
+        )
+    return (labels[..., None] == np.arange(classes)).astype(np.int64)
+
+
+def _infer_concatenate(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
+    (axis,) = attributes
+    first = inputs[0]
+    for other in inputs[1:]:
+        rest = [(s, t) for i, (s, t) in enumerate(zip(first.shape, other.shape)) if i != axis]
+        if first.rank != other.rank or any(s != t for s, t in rest):
+            raise ShapeError(
+                f"concatenate along axis {axis}: {_describe(first)} and {_describe(other)} "
+                "differ in another axis"
+            )
+    total: Any = 0
+    for x in inputs:
+        total = total + x.shape[axis]
+    shape = tuple(total if i == axis else d for i, d in enumerate(first.shape))
+    kinds = {x.dtype for x in inputs}
+    dtype = kinds.pop() if len(kinds) == 1 else "real" if "real" in kinds else "int"
+    return shape, dtype
+
+
+def _concatenate_adjoint(node: Node, g: Node) -> list[Node]:
+    (axis,) = node.attributes
+    start: Any = 0
+    result = []
+    for x in node.inputs:
+        stop = start + x.shape[axis]
+        key: Key = tuple(
+            ("slice", start, x.shape[axis], 1) if i == axis else ("slice", 0, d, 1)
+            for i, d in enumerate(x.shape)
+        )
+        result.append(apply("index", g, attributes=(key,)))
+        start = stop
+    return result
+
+
+_ROWS: list[Operation] = [
+    _leaf("symbol", lambda a: (a[1], a[2]), lambda arrays, node, sizes: _unbound(node)),
+    _leaf("number", _number_dtype, _number_value),
+    _leaf("array", lambda a: (a[0].shape, a[0].dtype), lambda arrays, node, sizes: node.attributes[0].value),
+    _leaf("size", lambda a: ((), "int"), lambda arrays, node, sizes: np.int64(concrete(node.attributes[0], sizes))),
+    _leaf("arange", lambda a: ((a[0],), "int"), lambda arrays, node, sizes: np.arange(concrete(node.attributes[0], sizes), dtype=np.int64)),
+    Operation("sum", "structural", _infer_reduction("sum", None), _reduction(_numpy_sum), _sum_adjoint, rule="sum over axes"),
+    Operation("max", "structural", _infer_reduction("max", None), _reduction(np.max), _extremum_adjoint, rule="maximum over axes"),
+    Operation("min", "structural", _infer_reduction("min", None), _reduction(np.min), _extremum_adjoint, rule="minimum over axes"),
+    Operation("logsumexp", "structural", _infer_reduction("logsumexp", "real"), _reduction(_numpy_logsumexp), _logsumexp_adjoint, rule="log of summed exponentials"),
+    Operation("argmax", "structural", _infer_reduction("argmax", "int"), _numpy_arg(np.argmax), differentiable=False),
+    Operation("argmin", "structural", _infer_reduction("argmin", "int"), _numpy_arg(np.argmin), differentiable=False),
+    Operation("matmul", "structural", _infer_matmul, _numpy_matmul, _matmul_adjoint, rule="matrix product"),
+    Operation("transpose", "structural", _infer_transpose, lambda a, n, s: np.transpose(a[0], n.attributes[0]),
+              lambda n, g: [transpose(g, tuple(int(i) for i in np.argsort(n.attributes[0])))]),
+    Operation("reshape", "structural", _infer_reshape, lambda a, n, s: np.reshape(a[0], concrete_shape(n.shape, s)),
+              lambda n, g: [reshape(g, n.inputs[0].shape)]),
+    Operation("broadcast_to", "structural", _infer_broadcast, lambda a, n, s: np.broadcast_to(a[0], concrete_shape(n.shape, s)),
+              lambda n, g: [unbroadcast(g, n.inputs[0].shape)], rule="broadcast"),
+    Operation("index", "structural", _infer_index, _numpy_index, _index_adjoint, rule="gather"),
+    Operation("index_add", "structural", _infer_index_add, _numpy_index_add, _index_add_adjoint, rule="scatter"),
+    Operation("one_hot", "structural", _infer_one_hot, _numpy_one_hot, differentiable=False),
+    Operation("concatenate", "structural", _infer_concatenate, lambda a, n, s: np.concatenate([np.asarray(x) for x in a], axis=n.attributes[0]),
+              _concatenate_adjoint),
+]  # fmt: skip
+
+
+def _unbound(node: Node) -> Any:
+    raise UnsupportedOperation(f"the symbol {node.attributes[0]} has no value")
+
+
+STRUCTURAL: dict[str, Operation] = {row.name: row for row in _ROWS}
