@@ -34,6 +34,8 @@ SPACES = {
     "partial": "one copy for each chunk of rows, combined in fixed order",
     "private": "work memory of one thread",
     "scalar": "a variable",
+    "samples": "the numbers of the samples in the rows of a batch",
+    "gone": "replaced by variables",
 }
 """Where a buffer lives."""
 
@@ -55,6 +57,11 @@ class Buffer:
         The axis that counts the rows of the batch.
     formula : str
         What the buffer holds, as text for a comment.
+    slot : int or None
+        Position in a flat array that is laid out already.
+    array, offset : str, Expr
+        The argument of the kernel that holds the buffer, and where it starts there; set by
+        ``layout``.
     """
 
     name: str
@@ -64,6 +71,8 @@ class Buffer:
     row_axis: int | None = None
     formula: str = ""
     slot: int | None = None
+    array: str = ""
+    offset: Expr | None = None
 
     def __repr__(self) -> str:
         return f"{self.space} {self.name}[{', '.join(map(text, self.shape))}]"
@@ -172,9 +181,10 @@ Statement = Store | Update | Let | Loop | Gemm
 class Phase:
     """Statements between two barriers.
 
-    ``kind`` is ``"rows"`` (the body handles the rows ``first <= row < last`` of a chunk;
-    ``tile`` rows at a time where it is not None), ``"combine"`` (sums of the chunks' partial
-    results) or ``"serial"``.
+    ``kind`` is ``"rows"`` (the body handles the rows ``first <= row < last`` of a chunk,
+    ``tile`` rows at a time where it is not None; ``before`` and ``after`` run once for each
+    chunk, ``prologue`` once), ``"combine"`` (sums of the chunks' partial results) or
+    ``"serial"``.
     """
 
     name: str
@@ -183,20 +193,8 @@ class Phase:
     formula: str = ""
     tile: int | None = None
     prologue: list[Statement] = field(default_factory=list)
-
-
-@dataclass
-class Kernel:
-    """Phases over buffers; sizes that are not literal are variables named in ``sizes``."""
-
-    phases: list[Phase]
-    buffers: list[Buffer]
-    sizes: dict[Any, str]
-    rows: Expr | None
-    chunks: int = 1
-    grain: int = 1
-    checks: list[Any] = field(default_factory=list)
-    names: Any = None
+    before: list[Statement] = field(default_factory=list)
+    after: list[Statement] = field(default_factory=list)
 
 
 def const(value: int) -> Const:

@@ -114,6 +114,12 @@ def _root_or_power(base: Node, power: sp.Number) -> Node:
     return apply("power", base, number(power))
 
 
+def _not_equal(expression: sp.Basic, a: Node, b: Node) -> Node:
+    if a.dtype == "bool" and b.is_number(0):  # how SymPy writes that a tensor is a condition
+        return a
+    return apply("not_equal", a, b)
+
+
 def _flip(name: str) -> Callable[..., Node]:
     return lambda expression, a, b: apply(name, b, a)
 
@@ -177,7 +183,7 @@ FROM_SYMPY: dict[type, Callable[..., Node]] = {
     sp.Not: _chain("logical_not"),
     sp.ITE: _chain("where"),
     sp.Eq: _chain("equal"),
-    sp.Ne: _chain("not_equal"),
+    sp.Ne: _not_equal,
     sp.Lt: _chain("less"),
     sp.Le: _chain("less_equal"),
     sp.Gt: _flip("less"),

@@ -13,7 +13,7 @@ import numpy as np
 import sympy as sp
 
 from . import functions as fn
-from .errors import ShapeError
+from .errors import ShapeError, UnsupportedOperation
 from .graph import Attributes, Node, Operation
 from .shapes import Shape, broadcast, text
 
@@ -132,8 +132,9 @@ def _zero(position: int, *arguments: sp.Expr) -> sp.Expr:
 
 def _power_partial(position: int, base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
     if position == 0:
-        return exponent * sp.Pow(base, exponent - 1)
-    return Piecewise((0, sp.Eq(base, 0)), (base**exponent * sp.log(base), True))
+        return Piecewise((0, sp.Eq(exponent, 0)), (exponent * sp.Pow(base, exponent - 1), True))
+    flat = sp.And(sp.Eq(base, 0), exponent >= 0)
+    return Piecewise((0, flat), (base**exponent * sp.log(base), True))
 
 
 def _where_partial(position: int, *arguments: sp.Expr) -> sp.Expr:
@@ -165,7 +166,9 @@ def _erfinv_partial(position: int, x: sp.Expr) -> sp.Expr:
 def _polygamma(order: Any, x: Any) -> Any:
     from scipy import special
 
-    return special.polygamma(np.asarray(order).astype(int), x)
+    order = np.asarray(order)
+    whole = np.floor(order) == order
+    return np.where(whole, special.polygamma(np.where(whole, order, 0).astype(int), x), np.nan)
 
 
 def _sigmoid(x: Any) -> Any:
@@ -181,6 +184,8 @@ def _gamma_partial(position: int, x: sp.Expr) -> sp.Expr:
 
 
 def _polygamma_partial(position: int, order: sp.Expr, x: sp.Expr) -> sp.Expr:
+    if position == 0:
+        raise UnsupportedOperation("polygamma has no derivative with respect to its order")
     return sp.polygamma(order + 1, x)
 
 
@@ -229,7 +234,7 @@ _ROWS: list[Operation] = [
     _row("sign", sp.sign, np.sign, _zero),
     _row("floor", sp.floor, _real(np.floor), _zero),
     _row("ceiling", sp.ceiling, _real(np.ceil), _zero),
-    _row("mod", sp.Mod, np.mod, lambda i, x, y: sp.S.One if i == 0 else -sp.floor(x / y)),
+    _row("mod", lambda x, y: sp.Mod(x, y, evaluate=False), np.mod, lambda i, x, y: sp.S.One if i == 0 else -sp.floor(x / y)),
     _row("heaviside", sp.Heaviside, _real(np.heaviside), _zero),
     _row("maximum", sp.Max, _sum_of(np.maximum), _extremum_partial(sp.Max)),
     _row("minimum", sp.Min, _sum_of(np.minimum), _extremum_partial(sp.Min)),

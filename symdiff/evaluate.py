@@ -9,7 +9,7 @@ import numpy as np
 
 from .binding import bind
 from .bridge import to_graph
-from .graph import Node, leaves, walk
+from .graph import Node, is_literal, leaves, walk
 from .language import as_expression
 from .shapes import Size
 
@@ -71,10 +71,13 @@ def evaluate(expression: Any, values: Mapping[Any, Any], dtype: Any = "float64")
     symbols = leaves(roots)
     scalars = all(n.row.kind in ("leaf", "elementwise") and not n.shape for n in walk(roots))
     arrays, sizes = bind(symbols, values, dtype=dtype, ufunc=scalars, roots=roots)
-    results = [_result(r) for r in interpret(roots, arrays, sizes, np.dtype(dtype))]
+    values_ = interpret(roots, arrays, sizes, np.dtype(dtype))
+    results = [
+        _result(v, dtype if is_literal(r) else None) for r, v in zip(roots, values_, strict=True)
+    ]
     return results[0] if single else results
 
 
-def _result(value: Any) -> Any:
-    array = np.array(value)
+def _result(value: Any, dtype: Any) -> Any:
+    array = np.array(value, dtype)
     return array[()] if array.ndim == 0 else array

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sympy as sp
+from sympy.core.sympify import _sympify as strictly  # never runs text
 
 from .bridge import describe, instantiate, to_graph, to_sympy
 from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
@@ -30,7 +31,7 @@ def partial_template(operation: str, position: int, arity: int) -> tuple[sp.Expr
     row = OPERATIONS[operation]
     arguments = tuple(sp.Dummy(f"x{i}", real=True) for i in range(arity))
     if row.partials is not None:
-        derivative = sp.sympify(row.partials(position, *arguments), strict=True)
+        derivative = strictly(row.partials(position, *arguments))
     else:
         assert row.body is not None
         derivative = row.body(*arguments).diff(arguments[position])
@@ -90,6 +91,12 @@ def accumulate(terms: Sequence[Node]) -> Node:
     if any(m is None for m in masks):
         return apply("add", *terms)
     conditions = list(dict.fromkeys(m[0] for m in masks if m is not None))
+    if len(masks) == len(conditions) == 2 and masks[0] and masks[1]:
+        (first, a), (second, b) = masks[0], masks[1]
+        if second is apply("logical_not", first):
+            return apply("where", first, a, b)
+        if first is apply("logical_not", second):
+            return apply("where", second, b, a)
     if len(conditions) == 1:
         return _mask(conditions[0], apply("add", *(m[1] for m in masks if m is not None)))
     return _mask(apply("logical_or", *conditions), apply("add", *terms))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
+from sympy.core.sympify import _sympify as strictly  # never runs text
 
 from .errors import UnsupportedOperation
 from .shapes import Shape
@@ -143,7 +144,7 @@ def _typed(value: Any) -> Any:
 
 def number(value: Any) -> Node:
     """The node of a literal number."""
-    return apply("number", attributes=(sp.sympify(value, strict=True),))
+    return apply("number", attributes=(strictly(value),))
 
 
 def walk(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
@@ -207,6 +208,11 @@ def substitute(roots: Sequence[Node], mapping: Mapping[Node, Node]) -> list[Node
         return apply(node.operation, *inputs, attributes=node.attributes)
 
     return rebuild(roots, transform)
+
+
+def is_literal(root: Node) -> bool:
+    """True for numbers only: ``1`` is an int, but as a result, a gradient say, it is real."""
+    return all(n.operation == "number" and n.dtype != "bool" for n in walk([root]) if not n.inputs)
 
 
 def leaves(roots: Iterable[Node], operation: str = "symbol") -> list[Node]:

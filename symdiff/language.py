@@ -17,11 +17,13 @@ import numpy as np
 import sympy as sp
 from sympy.core.basic import Basic
 from sympy.core.symbol import Str
+from sympy.core.sympify import _sympify as strictly  # never runs text
 from sympy.logic.boolalg import Boolean
+from sympy.printing.precedence import PRECEDENCE
 
 from .bridge import describe, to_graph
 from .constants import Array
-from .errors import InvalidArgument, InvalidType, ShapeError
+from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply
 from .indexing import normalise_key
 from .shapes import Shape, broadcast, shape_of, text
@@ -36,6 +38,7 @@ class TensorExpression(sp.Expr):
     __slots__ = ()
     _op_priority = 1000.0
     __array_ufunc__ = None  # NumPy leaves ``array * tensor`` to us
+    _iterable = False  # SymPy would take an expression apart that can be iterated over
 
     @property
     def shape(self) -> Shape:
@@ -109,10 +112,13 @@ class TensorExpression(sp.Expr):
         return combine(sp.Pow, other, self)
 
     def __mod__(self, other: Any) -> Any:
-        return combine(sp.Mod, self, other)
+        return combine(_mod, self, other)
 
     def __rmod__(self, other: Any) -> Any:
-        return combine(sp.Mod, other, self)
+        return combine(_mod, other, self)
+
+    def _eval_Mod(self, other: Any) -> Any:  # noqa: N802  (SymPy's name)
+        return _mod(self, other)
 
     def __neg__(self) -> Any:
         return combine(sp.Mul, sp.S.NegativeOne, self)
@@ -136,6 +142,11 @@ class TensorExpression(sp.Expr):
         raise InvalidType(
             f"SymPy's diff does not know tensors; use sd.gradient(loss, {symbol})"
         )
+
+
+def _mod(a: Any, b: Any) -> Any:
+    """SymPy's evaluation looks for a greatest common divisor and fails on what has elements."""
+    return sp.Mod(a, b, evaluate=False)
 
 
 class TensorSymbol(TensorExpression, sp.Symbol):
@@ -191,7 +202,7 @@ class Structural(TensorExpression):
     operation = ""
 
     def __new__(cls, *args: Any) -> Structural:
-        *operands, attributes = map(sp.sympify, args)
+        *operands, attributes = map(strictly, args)
         node = apply(
             cls.operation, *map(to_graph, operands), attributes=decode(attributes)
         )
@@ -227,9 +238,9 @@ class Structural(TensorExpression):
         return structural_text(self, printer)
 
     def _latex(self, printer: Any, **options: Any) -> str:
-        from .printing.infix import structural_latex
+        from .printing.latex import expression_latex
 
-        return structural_latex(self, printer)
+        return expression_latex(self, printer)
 
 
 def encode(value: Any) -> Any:
@@ -240,7 +251,7 @@ def encode(value: Any) -> Any:
         return Str(value)
     if isinstance(value, Basic):
         return value
-    return sp.sympify(value, strict=True)
+    return strictly(value)
 
 
 def decode(value: Any) -> Any:
@@ -261,6 +272,7 @@ class Matmul(Structural):
 
     __slots__ = ()
     operation = "matmul"
+    precedence = PRECEDENCE["Mul"]  # SymPy's printers ask for it
 
 
 class Transposed(Structural):
@@ -428,12 +440,47 @@ STRUCTURAL_CLASSES: dict[str, type[Structural]] = {
 _typed_classes: dict[type, type] = {}
 
 
+class TypedSum(TensorExpression):
+    """A sum of tensors prints as ``X @ w - y``; SymPy alone would write ``-y + X @ w``."""
+
+    __slots__ = ()
+
+    def _sympystr(self, printer: Any) -> str:
+        from .printing.infix import sum_text
+
+        return sum_text(self, printer)
+
+    def _latex(self, printer: Any, **options: Any) -> str:
+        from .printing.latex import expression_latex
+
+        return expression_latex(self, printer)
+
+
+class TypedProduct(TensorExpression):
+    """A product with a tensor prints as ``2*X.T @ r``; SymPy alone knows no ``@``."""
+
+    __slots__ = ()
+
+    def _sympystr(self, printer: Any) -> str:
+        from .printing.infix import product_text
+
+        return product_text(self, printer)
+
+    def _latex(self, printer: Any, **options: Any) -> str:
+        from .printing.latex import expression_latex
+
+        return expression_latex(self, printer)
+
+
+_TYPED_BASES = {sp.Add: TypedSum, sp.Mul: TypedProduct}
+
+
 def typed_class(base: type) -> type:
     """The subclass of a SymPy class that has the operators of tensors."""
     if base not in _typed_classes:
         _typed_classes[base] = type(base)(
             base.__name__,
-            (TensorExpression, base),
+            (_TYPED_BASES.get(base, TensorExpression), base),
             {
                 "__slots__": ("_node",),
                 "func": property(lambda self: base),
@@ -449,7 +496,10 @@ def typed(expression: Any) -> Any:
     """Give an expression that has a shape the operators of tensors."""
     if isinstance(expression, (TensorExpression, sp.Symbol)) or not isinstance(expression, sp.Expr):
         return expression
-    node = to_graph(expression)
+    try:
+        node = to_graph(expression)
+    except UnsupportedOperation:  # SymPy tries quotients by I and drops them; ours is refused later
+        return expression
     if not node.shape or isinstance(expression, sp.Atom):
         return expression
     return _retype(expression, node)
@@ -589,7 +639,10 @@ def shape(expression: Any) -> Shape:
 def combine(function: Callable[..., Any], *operands: Any) -> Any:
     """Apply an elementwise SymPy function; what SymPy cancels keeps its shape."""
     arguments = [as_number(o) for o in operands]
-    nodes = [to_graph(a) for a in arguments]
+    try:
+        nodes = [to_graph(a) for a in arguments]
+    except UnsupportedOperation:  # as in `typed`
+        return function(*arguments)
     expected = broadcast(*(n.shape for n in nodes))
     if expected is None:
         listed = " and ".join(f"{describe(n)} with shape {text(n.shape)}" for n in nodes)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from .elementwise import ELEMENTWISE
 from .graph import Node, apply, number, walk
 from .shapes import broadcast
 from .structural import broadcast_to, reshape, size_node, transpose
@@ -143,7 +144,7 @@ STABILITY: list[Rule] = [
 
 # --- algebra -----------------------------------------------------------------------------
 
-_FOLD = {
+_FOLD: dict[str, Callable[..., sp.Expr]] = {
     "add": lambda *a: sp.Add(*a),
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
@@ -160,6 +161,13 @@ def _fold(node: Node) -> Node | None:
     return None
 
 
+def _is_constant(node: Node) -> bool:
+    """A literal number, a size, or a product of these: a factor that no data can make extreme."""
+    if _is(node, "multiply"):
+        return all(_is_constant(i) for i in node.inputs)
+    return _is(node, "size") or (node.is_number() and node.dtype != "bool")
+
+
 def _add(node: Node) -> Node | None:
     kept: list[Node] = []
     for term in node.inputs:
@@ -171,6 +179,34 @@ def _add(node: Node) -> Node | None:
     if not kept:
         return _same(node, number(0))
     return _same(node, kept[0] if len(kept) == 1 else apply("add", *kept))
+
+
+def _add_negative(node: Node) -> Node | None:
+    """A person writes ``a - b``, not ``a + (-b)``."""
+    minus = [t.inputs[0] for t in node.inputs if _is(t, "negative")]
+    if not minus:
+        return None
+    plus = [t for t in node.inputs if not _is(t, "negative")]
+    if not plus:
+        return apply("negative", apply("add", *minus))
+    total = plus[0] if len(plus) == 1 else apply("add", *plus)
+    for term in minus:
+        total = apply("subtract", total, term)
+    return total
+
+
+def _common_factor(node: Node) -> Node | None:
+    """``a/n - b/n`` as ``(a - b)/n``, and the same with a constant factor."""
+    kind = node.inputs[0].operation
+    if kind not in ("divide", "multiply") or any(t.operation != kind for t in node.inputs):
+        return None
+    first, second = zip(*(t.inputs for t in node.inputs), strict=True)
+    shared, parts = (second, first) if kind == "divide" else (first, second)
+    if len(set(shared)) != 1 or not _is_constant(shared[0]):
+        return None
+    combined = apply(node.operation, *parts)
+    pair = (combined, shared[0]) if kind == "divide" else (shared[0], combined)
+    return apply(kind, *pair)
 
 
 def _subtract_zero(node: Node) -> Node | None:
@@ -197,6 +233,8 @@ def _multiply(node: Node) -> Node | None:
             return apply("negative", apply("multiply", x.inputs[0], y))
         if _is(x, "divide") and x.inputs[0].is_number(1):
             return apply("divide", y, x.inputs[1])
+        if _is(x, "divide") and _is_constant(x.inputs[1]) and not _is_constant(y):
+            return apply("divide", apply("multiply", x.inputs[0], y), x.inputs[1])
     # numbers first, gathered: (x * 2) * 3 -> 6 * x
     if b.is_number() and not a.is_number():
         return apply("multiply", b, a)
@@ -218,7 +256,27 @@ def _divide_one(node: Node) -> Node | None:
         return _same(node, number(0))
     if _is(a, "negative"):
         return apply("negative", apply("divide", a.inputs[0], b))
+    if _is(a, "multiply") and a.inputs[0].is_number() and b.is_number():
+        return _times_rational(a.inputs[0].attributes[0] / b.attributes[0], a.inputs[1])
+    if _is(a, "multiply") and a.inputs[0].is_number() and _is(b, "multiply"):
+        number_, rest = b.inputs
+        if number_.is_number():
+            ratio = a.inputs[0].attributes[0] / number_.attributes[0]
+            scaled = _times_rational(ratio, a.inputs[1])
+            return None if scaled is None else apply("divide", scaled, rest)
+    if _is(a, "divide") and _is_constant(a.inputs[1]) and _is_constant(b):
+        return apply("divide", a.inputs[0], apply("multiply", b, a.inputs[1]))
     return None
+
+
+def _times_rational(factor: sp.Expr, x: Node) -> Node | None:
+    """``x`` times a fraction that is in lowest terms where it is simpler than it was."""
+    if not factor.is_Rational or 1 not in (abs(factor.p), factor.q):
+        return None
+    if factor.q == 1:
+        return apply("multiply", number(factor), x)
+    result = apply("divide", x, number(factor.q))
+    return result if factor.p > 0 else apply("negative", result)
 
 
 def _negative(node: Node) -> Node | None:
@@ -258,7 +316,29 @@ def _reshape(node: Node) -> Node | None:
     (x,) = node.inputs
     if _is(x, "reshape"):
         return reshape(x.inputs[0], node.shape)
+    if _is(x, "broadcast_to") and not x.inputs[0].shape:
+        return broadcast_to(x.inputs[0], node.shape)
+    added = node.rank - x.rank
+    if added > 0 and node.shape == (1,) * added + x.shape:
+        return broadcast_to(x, node.shape)
     return x if x.shape == node.shape else None
+
+
+def _linear(node: Node) -> Node | None:
+    """A sign or a constant factor is taken out of a sum or a matrix product."""
+    for position, x in enumerate(node.inputs):
+
+        def around(inner: Node, position: int = position) -> Node:
+            inputs = (*node.inputs[:position], inner, *node.inputs[position + 1 :])
+            return apply(node.operation, *inputs, attributes=node.attributes)
+
+        if _is(x, "negative"):
+            return apply("negative", around(x.inputs[0]))
+        if _is(x, "multiply") and _is_constant(x.inputs[0]) and x.inputs[1].shape == x.shape:
+            return apply("multiply", x.inputs[0], around(x.inputs[1]))
+        if _is(x, "divide") and _is_constant(x.inputs[1]):
+            return apply("divide", around(x.inputs[0]), x.inputs[1])
+    return None
 
 
 def _broadcast(node: Node) -> Node | None:
@@ -331,14 +411,13 @@ def _logical(node: Node) -> Node | None:
     return x.inputs[0] if _is(x, "logical_not") and x.inputs[0].dtype == "bool" else None
 
 
-_ELEMENTWISE = (
-    "add", "subtract", "multiply", "divide", "negative", "power", "sqrt", "exp", "log", "where",
-    "sigmoid", "tanh", "relu", "equal", "less", "less_equal", "maximum", "minimum", "abs", "sign",
-)  # fmt: skip
+_ELEMENTWISE = tuple(ELEMENTWISE)
 
 ALGEBRA: list[Rule] = [
     Rule("fold numbers", tuple(_FOLD), _fold),
     Rule("x + 0", ("add",), _add),
+    Rule("a + (-b) = a - b", ("add",), _add_negative),
+    Rule("a/n - b/n = (a - b)/n", ("add", "subtract"), _common_factor),
     Rule("x - 0", ("subtract",), _subtract_zero),
     Rule("x * 1, x * 0, sign first", ("multiply",), _multiply),
     Rule("x / 1, 0 / x", ("divide",), _divide_one),
@@ -351,6 +430,7 @@ ALGEBRA: list[Rule] = [
     Rule("broadcast after elementwise", _ELEMENTWISE, _hoist_broadcast),
     Rule("choice between equals", ("where",), _where),
     Rule("sum of a constant", ("sum",), _sum),
+    Rule("constant out of sum and product", ("sum", "matmul"), _linear),
     Rule("not not", ("logical_not",), _logical),
 ]
 

@@ -83,7 +83,7 @@ def divide_dimensions(total: Dimension, part: Dimension) -> Dimension | None:
     """``total / part`` where it is known to be a whole size, else None."""
     if isinstance(total, int) and isinstance(part, int):
         return total // part if part and total % part == 0 else None
-    quotient = sp.cancel(sp.sympify(total) / sp.sympify(part))
+    quotient = sp.cancel(sp.Mul(total, sp.Pow(part, -1)))
     if quotient.is_Integer:
         return int(quotient)
     return quotient if quotient.is_polynomial(*quotient.free_symbols) else None

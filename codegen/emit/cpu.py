@@ -1,0 +1,170 @@
+"""Source text of CPU kernels: prelude, phases, and the entry that runs them in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..layout import Pool
+from ..loop_ir import Expr, Phase, Var
+from ..names import comment
+from .spelling import SPELLING, Helper
+from .walk import INDENT, Walk
+
+CONTROL = ("tid", "nth", "chunks", "barrier", "status")
+"""Arguments that every function kernel has, before sizes and arrays."""
+
+TRAINING = (
+    "tid", "nth", "barrier", "status", "start", "steps", "passed", "per_pass", "shuffled",
+    "samples_count", "grain", "most_chunks", "update_chunks", "random", "offsets", "order", "losses",
+)  # fmt: skip
+"""Arguments that every training kernel has, before sizes and arrays."""
+
+
+@dataclass
+class Program:
+    """What the emitter needs to know of a kernel.
+
+    Attributes
+    ----------
+    title : str
+    real, math : str
+    phases : list of Phase
+    sizes : list of str
+        Size variables, the row size included.
+    rows : Expr or None
+    arrays : dict
+        Name of each array argument to its memory dtype, in order.
+    pools : dict
+        Flat arrays among them.
+    """
+
+    title: str
+    real: str
+    math: str
+    phases: list[Phase]
+    sizes: list[str]
+    rows: Expr | None
+    arrays: dict[str, str]
+    pools: Mapping[str, Pool]
+    update: list[Phase] = field(default_factory=list)
+    update_rows: Expr | None = None
+    update_pools: Mapping[str, Pool] = field(default_factory=dict)
+    gathered: bool = False
+    row_data: dict[str, str] = field(default_factory=dict)
+
+
+def _prelude(program: Program, walks: Sequence[Walk], body: str) -> list[str]:
+    lines = [f'"""{comment(program.title)}"""', ""]
+    lines += ["import math", ""] if "math." in body else []
+    lines += ["import numpy as np", ""]
+    if re.search(r"\bspecial\.", body):
+        lines.append("from codegen import special")
+    if re.search(r"\bgemm\(", body):
+        lines.append("from codegen.blas import gemm")
+    imported = ["Compiler", "at", f"{program.real}s as reals", "integers", "wait"]
+    if re.search(r"\bshuffle\(", body):
+        imported[4:4] = ["naturals", "shuffle"]
+    lines.append(f"from codegen.runtime import {', '.join(imported)}")
+    lines += ["", f"real = np.{program.real}"]
+    lines += [f'compiler = Compiler(real="{program.real}", math="{program.math}")', ""]
+    helpers = dict.fromkeys(h for w in walks for h in w.helpers)
+    for name in helpers:
+        spelling = SPELLING[name]
+        assert isinstance(spelling, Helper)
+        lines += ["", "@compiler.helper", *spelling.source.splitlines(), ""]
+    return lines
+
+
+def _write_phases(walk: Walk, phases: Sequence[Phase]) -> None:
+    for phase in phases:
+        walk.lines += ["", "@compiler.phase"]
+        walk.phase(phase)
+        walk.lines.append("")
+
+
+def _calls(walk: Walk, phases: Sequence[Phase], depth: int, chunks: str) -> list[str]:
+    indent = INDENT * depth
+    lines = []
+    for phase in phases:
+        arguments = ", ".join(["tid", "nth", chunks, "status", *walk.arguments(phase)])
+        lines.append(f"{indent}{phase.name}({arguments})")
+        lines.append(f"{indent}wait(barrier, nth)")
+    return lines
+
+
+def _pointers(arrays: Mapping[str, str]) -> list[str]:
+    convert = {"real": "reals", "int": "integers"}
+    return [f"{INDENT}{name} = {convert[dtype]}({name})" for name, dtype in arrays.items()]
+
+
+def function_source(program: Program) -> str:
+    """A kernel that runs its phases once."""
+    walk = Walk(program.real, program.sizes, program.rows, program.pools)
+    _write_phases(walk, program.phases)
+    arguments = ", ".join([*CONTROL, *program.sizes, *program.arrays])
+    entry = ["", "@compiler.entry", f"def run({arguments}):"]
+    entry += [f"{INDENT}barrier = integers(barrier)", f"{INDENT}status = integers(status)"]
+    entry += _pointers(program.arrays)
+    entry += _calls(walk, program.phases, 1, "chunks")
+    body = "\n".join([*walk.lines, *entry])
+    return "\n".join([*_prelude(program, [walk], body), body]) + "\n"
+
+
+def training_source(program: Program) -> str:
+    """A kernel that runs many steps: choose the batch, forward and backward, update."""
+    walk = Walk(program.real, program.sizes, program.rows, program.pools)
+    _write_phases(walk, program.phases)
+    update = Walk(program.real, program.sizes, program.update_rows, program.update_pools)
+    _write_phases(update, program.update)
+    rows = program.rows.name if isinstance(program.rows, Var) else None
+    fixed = [s for s in program.sizes if s not in (rows, "step", "epoch")]
+    arguments = ", ".join([*TRAINING, *fixed, *program.arrays])
+    one, two = INDENT, INDENT * 2
+    entry = ["", "@compiler.entry", f"def run({arguments}):"]
+    entry += [f"{one}barrier = integers(barrier)", f"{one}status = integers(status)"]
+    entry += [f"{one}random = naturals(random)", f"{one}offsets = integers(offsets)"]
+    entry += [f"{one}order = integers(order)", f"{one}losses = reals(losses)"]
+    entry += _pointers(program.arrays)
+    entry += [
+        f"{one}for k in range(start, start + steps):",
+        f"{two}step = passed + k  # completed updates",
+        f"{two}batch = k % per_pass",
+        f"{two}epoch = step // per_pass",
+    ]
+    if rows is not None:
+        entry += [
+            f"{two}if batch == 0 and shuffled == 1:",
+            f"{two}{one}if tid == 0:",
+            f"{two}{two}shuffle(order, samples_count, random)",
+            f"{two}{one}wait(barrier, nth)",
+            f"{two}{rows} = offsets[batch + 1] - offsets[batch]",
+            f"{two}chunks = max(1, min(most_chunks, {rows} // grain))",
+        ]
+        if program.gathered:
+            entry.append(f"{two}samples = at(order, offsets[batch])")
+        else:
+            entry += [
+                f"{two}{name}_batch = at({name}, offsets[batch] * ({stride}))"
+                for name, stride in program.row_data.items()
+            ]
+    else:
+        entry.append(f"{two}chunks = 1")
+    calls = _calls(walk, program.phases, 2, "chunks")
+    if not program.gathered:
+        calls = [_with_batches(c, program.row_data) for c in calls]
+    entry += calls
+    entry += _calls(update, program.update, 2, "update_chunks")
+    entry += [f"{two}if tid == 0:", f"{two}{one}losses[k - start] = loss[0]"]
+    body = "\n".join([*walk.lines, *update.lines, *entry])
+    return "\n".join([*_prelude(program, [walk, update], body), body]) + "\n"
+
+
+def _with_batches(call: str, row_data: Mapping[str, str]) -> str:
+    """Pass the rows of the batch in place of all rows."""
+    head, _, tail = call.partition("(")
+    if not tail or head.strip() == "wait":
+        return call
+    names = [f"{a}_batch" if a in row_data else a for a in tail.rstrip(")").split(", ")]
+    return f"{head}({', '.join(names)})"

@@ -1,0 +1,203 @@
+"""THE spelling table: how each operation is written in generated source.
+
+A spelling is a template (``{0}``, ``{1}`` are the operands, already in the dtype of the
+result), or a helper: a small function whose text goes into the generated module. ``real`` is
+the floating type of the kernel, so constants never widen a float32 computation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Template:
+    """An expression; ``join`` takes any number of operands."""
+
+    text: str = ""
+    join: str = ""
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A function in the generated module; ``needs`` names other helpers that it calls."""
+
+    source: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class External:
+    """A function of ``codegen.special``: a compiled routine of SciPy, in float64."""
+
+    name: str
+
+
+Spelling = Template | Helper | External
+
+
+def _helper(source: str, *needs: str) -> Helper:
+    return Helper(source.strip("\n"), needs)
+
+
+SPELLING: dict[str, Spelling] = {
+    "add": Template(join=" + "),
+    "subtract": Template("{0} - {1}"),
+    "multiply": Template("{0} * {1}"),
+    "divide": Template("{0} / {1}"),
+    "negative": Template("-{0}"),
+    "power": Template("np.power({0}, {1})"),
+    "sqrt": Template("np.sqrt({0})"),
+    "exp": Template("np.exp({0})"),
+    "log": Template("np.log({0})"),
+    "sin": Template("np.sin({0})"),
+    "cos": Template("np.cos({0})"),
+    "tan": Template("np.tan({0})"),
+    "asin": Template("np.arcsin({0})"),
+    "acos": Template("np.arccos({0})"),
+    "atan": Template("np.arctan({0})"),
+    "atan2": Template("np.arctan2({0}, {1})"),
+    "sinh": Template("np.sinh({0})"),
+    "cosh": Template("np.cosh({0})"),
+    "tanh": Template("np.tanh({0})"),
+    "asinh": Template("np.arcsinh({0})"),
+    "acosh": Template("np.arccosh({0})"),
+    "atanh": Template("np.arctanh({0})"),
+    "log1p": Template("np.log1p({0})"),
+    "expm1": Template("np.expm1({0})"),
+    "abs": Template("abs({0})"),
+    "floor": Template("np.floor({0})"),
+    "ceiling": Template("np.ceil({0})"),
+    "mod": Template("{0} % {1}"),
+    "floor_divide": Template("{0} // {1}"),
+    "modulo": Template("{0} % {1}"),
+    "where": Template("{1} if {0} else {2}"),
+    "equal": Template("{0} == {1}"),
+    "not_equal": Template("{0} != {1}"),
+    "less": Template("{0} < {1}"),
+    "less_equal": Template("{0} <= {1}"),
+    "logical_and": Template(join=" and "),
+    "logical_or": Template(join=" or "),
+    "logical_not": Template("not {0}"),
+    "better_max": Template("{0} > {1} or ({0} != {0} and {1} == {1})"),
+    "better_min": Template("{0} < {1} or ({0} != {0} and {1} == {1})"),
+    "to_int": Template("{0}"),
+    "square": _helper("""
+def square(x):
+    return x * x
+"""),
+    "integer_power": _helper("""
+def integer_power(x, k):
+    result = x
+    for _ in range(k - 1):
+        result = result * x
+    return result
+"""),
+    "sign": _helper("""
+def sign(x):
+    return x if x != x else real(x > 0) - real(x < 0)
+"""),
+    "heaviside": _helper("""
+def heaviside(x, at_zero):
+    return x if x != x else at_zero if x == 0 else real(x > 0)
+"""),
+    "maximum": _helper("""
+def maximum(a, b):
+    return a if a >= b or a != a else b
+"""),
+    "minimum": _helper("""
+def minimum(a, b):
+    return a if a <= b or a != a else b
+"""),
+    "sigmoid": _helper("""
+def sigmoid(x):
+    return real(1) / (real(1) + np.exp(-x))
+"""),
+    "softplus": _helper("""
+def softplus(x):
+    return (x if x > 0 else x if x != x else real(0)) + np.log1p(np.exp(-abs(x)))
+"""),
+    "log_sigmoid": _helper("""
+def log_sigmoid(x):
+    return (x if x < 0 else x if x != x else real(0)) - np.log1p(np.exp(-abs(x)))
+"""),
+    "relu": _helper("""
+def relu(x):
+    return x if x > 0 else x if x != x else real(0)
+"""),
+    "leaky_relu": _helper("""
+def leaky_relu(x, slope):
+    return x if x > 0 else slope * x
+"""),
+    "elu": _helper("""
+def elu(x, alpha):
+    return x if x > 0 else alpha * np.expm1(x)
+"""),
+    "gelu": _helper("""
+def gelu(x):
+    return x * (real(0.5) * real(math.erfc(-x * real(0.7071067811865476))))
+"""),
+    "silu": _helper("""
+def silu(x):
+    return x / (real(1) + np.exp(-x))
+"""),
+    "logit": _helper("""
+def logit(p):
+    return np.log(p) - np.log1p(-p)
+"""),
+    "xlogy": _helper("""
+def xlogy(x, y):
+    return real(0) if x == 0 and y == y else x * np.log(y)
+"""),
+    "logaddexp": _helper("""
+def logaddexp(x, y):
+    if x == y:
+        return x + real(0.6931471805599453)
+    top = x if x > y else y
+    return top + np.log1p(np.exp(-abs(x - y)))
+"""),
+    "bounded": _helper("""
+def bounded(index, size, status):
+    if index < 0:
+        index += size
+    if index < 0 or index >= size:
+        status[0] = 1
+        return 0
+    return index
+"""),
+    "label": _helper("""
+def label(index, size, status):
+    if index < 0 or index >= size:
+        status[0] = 2
+    return index
+"""),
+    "combine_add": _helper("""
+def combine_add(partials, position, stride, chunks):
+    total = partials[position]
+    for chunk in range(1, chunks):
+        total += partials[chunk * stride + position]
+    return total
+"""),
+    "combine_maximum": _helper("""
+def combine_maximum(partials, position, stride, chunks):
+    total = partials[position]
+    for chunk in range(1, chunks):
+        total = maximum(total, partials[chunk * stride + position])
+    return total
+""", "maximum"),
+    "combine_minimum": _helper("""
+def combine_minimum(partials, position, stride, chunks):
+    total = partials[position]
+    for chunk in range(1, chunks):
+        total = minimum(total, partials[chunk * stride + position])
+    return total
+""", "minimum"),
+    "erf": Template("real(math.erf({0}))"),
+    "erfc": Template("real(math.erfc({0}))"),
+    "gamma": External("gamma"),
+    "loggamma": External("gammaln"),
+    "digamma": External("psi"),
+    "erfinv": External("erfinv"),
+    "polygamma": External("polygamma"),
+}  # fmt: skip
+"""How every elementwise row of the table of operations is written, and what lowering adds."""

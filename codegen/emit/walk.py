@@ -1,0 +1,394 @@
+"""The walk from loop IR to Python text; targets differ in the spelling and the prelude."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from symdiff.errors import UnsupportedOperation
+
+from ..layout import Pool, memory_dtype, used_buffers
+from ..loop_ir import (
+    Buffer,
+    Call,
+    Const,
+    Expr,
+    Gemm,
+    Let,
+    Load,
+    Loop,
+    Matrix,
+    Phase,
+    Statement,
+    Store,
+    Update,
+    Var,
+    const,
+    flat_index,
+    plus,
+    times,
+)
+from ..names import comment
+from .spelling import SPELLING, External, Helper, Template
+
+_LEVEL = {
+    "where": 0, "logical_or": 1, "better_max": 1, "better_min": 1, "logical_and": 2,
+    "logical_not": 3, "equal": 4, "not_equal": 4, "less": 4, "less_equal": 4, "add": 5,
+    "subtract": 5, "multiply": 6, "divide": 6, "mod": 6, "floor_divide": 6, "modulo": 6,
+    "negative": 7,
+}  # fmt: skip
+"""Binding strength of what a template writes; anything else is a call."""
+
+_CALL = 9
+_RIGHT = {"subtract", "divide", "mod", "floor_divide", "modulo"}
+"""Left-associative operations: an operand on the right of equal strength is parenthesised."""
+
+_CONDITIONS = {"logical_and", "logical_or", "logical_not"}
+_COMPARISONS = {"equal", "not_equal", "less", "less_equal", "better_max", "better_min"}
+_CHECKED = {"bounded", "label"}
+
+INDENT = "    "
+
+
+class Walk:
+    """Writes the phases of one kernel.
+
+    Parameters
+    ----------
+    real : {"float64", "float32"}
+    sizes : list of str
+        Names of the size variables, which every phase takes.
+    rows : Expr or None
+        The number of rows, as an expression.
+    pools : dict
+        The flat arrays.
+    """
+
+    def __init__(
+        self, real: str, sizes: list[str], rows: Expr | None, pools: Mapping[str, Pool]
+    ) -> None:
+        self.real = real
+        self.sizes = sizes
+        self.rows = rows
+        self.pools = pools
+        self.helpers: dict[str, None] = {}
+        self.externals: dict[str, None] = {}
+        self.lines: list[str] = []
+        self._phase: Phase | None = None
+
+    # --- expressions ---------------------------------------------------------------------
+
+    def text(self, expression: Expr, dtype: str | None = None, level: int = 0) -> str:
+        """An expression in a dtype, in parentheses where it binds weaker than ``level``."""
+        own, text = self._text(expression, dtype or expression.dtype)
+        if dtype is not None and dtype != expression.dtype and not isinstance(expression, Const):
+            own, text = self._convert(text, own, expression, dtype)
+        return f"({text})" if own < level else text
+
+    def _convert(self, text: str, level: int, expression: Expr, dtype: str) -> tuple[int, str]:
+        if dtype == "bool":
+            return 4, f"{self._paren(text, level, 5)} != 0"
+        if dtype == "real":
+            return _CALL, f"real({text})"
+        if isinstance(expression, Load):
+            return level, text  # conditions in memory are integers
+        return _CALL, f"int({text})"
+
+    @staticmethod
+    def _paren(text: str, level: int, needed: int) -> str:
+        return f"({text})" if level < needed else text
+
+    def _text(self, expression: Expr, dtype: str) -> tuple[int, str]:
+        match expression:
+            case Const():
+                return self._constant(expression.value, dtype)
+            case Var():
+                return _CALL, expression.name
+            case Load():
+                return self._load(expression.buffer, expression.index, dtype)
+            case Call():
+                return self._call(expression)
+
+    def _load(self, buffer: Buffer, index: tuple[Expr, ...], dtype: str) -> tuple[int, str]:
+        text = self.element(buffer, index)
+        if buffer.dtype == "bool" and dtype == "bool" and buffer.space != "scalar":
+            return 4, f"{text} != 0"
+        return _CALL, text
+
+    def _constant(self, value: Any, dtype: str) -> tuple[int, str]:
+        if dtype == "bool":
+            return _CALL, str(bool(value) if value.is_Boolean else value != 0)
+        if dtype == "int":
+            number = int(value)
+            return (_CALL if number >= 0 else 7), str(number)
+        number = float(value) if not getattr(value, "is_Boolean", False) else float(bool(value))
+        if number != number or number in (float("inf"), float("-inf")):
+            name = "np.nan" if number != number else "np.inf" if number > 0 else "-np.inf"
+            return _CALL, f"real({name})"
+        if self.real == "float64":
+            return (_CALL if number >= 0 else 7), repr(number)
+        return _CALL, f"real({int(number)})" if number.is_integer() else f"real({number!r})"
+
+    def _call(self, call: Call) -> tuple[int, str]:
+        operation = call.operation
+        if operation == "power":
+            return self._power(call)
+        if operation in _CHECKED:
+            self._need(operation)
+            value, size = (self.text(a, "int") for a in call.arguments)
+            return _CALL, f"{operation}({value}, {size}, status)"
+        if operation.startswith("combine_"):
+            return self._combine(call)
+        spelling = SPELLING.get(operation)
+        if spelling is None:
+            raise UnsupportedOperation(f"there is no spelling for the operation {operation}")
+        level = _LEVEL.get(operation, _CALL)
+        dtypes = self._operand_dtypes(call)
+        if isinstance(spelling, External):
+            self.externals.setdefault(spelling.name)
+            arguments = ", ".join(
+                self.text(a, d) for a, d in zip(call.arguments, dtypes, strict=True)
+            )
+            return _CALL, f"real(special.{spelling.name}({arguments}))"
+        if isinstance(spelling, Helper):
+            self._need(operation)
+            return _CALL, self._nested_call(operation, call, dtypes)
+        if spelling.join:
+            parts = [
+                self.text(a, d, level + (i > 0 and operation != "add" and operation != "multiply"))
+                for i, (a, d) in enumerate(zip(call.arguments, dtypes, strict=True))
+            ]
+            return level, spelling.join.join(parts)
+        needed = [level if level < _CALL else 0] * len(dtypes)
+        if operation in _RIGHT:
+            needed[-1] = level + 1
+        elif operation in _COMPARISONS or operation == "where":
+            needed = [5 if operation in _COMPARISONS else 1] * len(dtypes)
+        elif operation == "negative":
+            needed = [8]
+        parts = [
+            self.text(a, d, n) for a, d, n in zip(call.arguments, dtypes, needed, strict=True)
+        ]
+        return level, spelling.text.format(*parts)
+
+    def _nested_call(self, operation: str, call: Call, dtypes: list[str]) -> str:
+        """A helper of two operands serves any number of them."""
+        parts = [self.text(a, d) for a, d in zip(call.arguments, dtypes, strict=True)]
+        result = parts[0]
+        if len(parts) == 1:
+            return f"{operation}({result})"
+        if operation not in ("maximum", "minimum"):
+            return f"{operation}({', '.join(parts)})"
+        for part in parts[1:]:
+            result = f"{operation}({result}, {part})"
+        return result
+
+    def _operand_dtypes(self, call: Call) -> list[str]:
+        operation = call.operation
+        if operation in _CONDITIONS:
+            return ["bool"] * len(call.arguments)
+        if operation in _COMPARISONS:
+            kinds = {a.dtype for a in call.arguments}
+            return ["real" if "real" in kinds else "int"] * len(call.arguments)
+        if operation == "where":
+            return ["bool", call.dtype, call.dtype]
+        if operation in ("to_int",):
+            return ["int"]
+        return [call.dtype] * len(call.arguments)
+
+    def _power(self, call: Call) -> tuple[int, str]:
+        base, exponent = call.arguments
+        value = exponent.value if isinstance(exponent, Const) else None
+        text = self.text(base, call.dtype)
+        if value is not None and value.is_Integer and value == 2:
+            self._need("square")
+            return _CALL, f"square({text})"
+        if value is not None and value.is_Integer and 1 < value < 64:
+            self._need("integer_power")
+            return _CALL, f"integer_power({text}, {int(value)})"
+        return _CALL, f"np.power({text}, {self.text(exponent, call.dtype)})"
+
+    def _combine(self, call: Call) -> tuple[int, str]:
+        (load,) = call.arguments
+        assert isinstance(load, Load)
+        self._need(call.operation)
+        pool = self.pools[load.buffer.array]
+        position = plus(self._offset(load.buffer), flat_index(load.buffer, load.index))
+        return (
+            _CALL,
+            f"{call.operation}({pool.name}, {self.text(position)}, {self.text(pool.size)}, chunks)",
+        )
+
+    def _need(self, helper: str) -> None:
+        spelling = SPELLING[helper]
+        assert isinstance(spelling, Helper)
+        for name in spelling.needs:
+            self._need(name)
+        self.helpers.setdefault(helper)
+
+    @staticmethod
+    def _offset(buffer: Buffer) -> Expr:
+        return buffer.offset if buffer.offset is not None else const(0)
+
+    def element(self, buffer: Buffer, index: tuple[Expr, ...]) -> str:
+        """The text of an element of a buffer."""
+        if buffer.space == "scalar":
+            return buffer.name
+        if buffer.space == "private" and buffer.row_axis is not None:
+            row = Call("subtract", (index[buffer.row_axis], Var("tile_first", "int")), "int")
+            index = (*index[: buffer.row_axis], row, *index[buffer.row_axis + 1 :])
+        return f"{buffer.name}[{self.text(flat_index(buffer, index), 'int')}]"
+
+    # --- statements ----------------------------------------------------------------------
+
+    def line(self, depth: int, text: str, formula: str = "") -> None:
+        note = f"  # {comment(formula)}" if formula else ""
+        self.lines.append(f"{INDENT * depth}{text}{note}")
+
+    def body(self, statements: list[Statement], depth: int) -> None:
+        for s in statements:
+            self.statement(s, depth)
+        if not statements:
+            self.line(depth, "pass")
+
+    def statement(self, s: Statement, depth: int) -> None:
+        match s:
+            case Store():
+                target = self.element(s.buffer, s.index)
+                dtype = s.buffer.dtype
+                if dtype == "bool":
+                    dtype = "int" if s.buffer.space != "scalar" else "bool"
+                self.line(depth, f"{target} = {self.text(s.value, dtype)}", s.formula)
+            case Update():
+                target = self.element(s.buffer, s.index)
+                value = self.text(s.value, memory_dtype(s.buffer.dtype))
+                if s.operation == "add":
+                    self.line(depth, f"{target} += {value}", s.formula)
+                else:
+                    self._need(s.operation)
+                    self.line(depth, f"{target} = {s.operation}({target}, {value})", s.formula)
+            case Let():
+                self.line(depth, f"{s.name} = {self.text(s.value)}", s.formula)
+            case Loop():
+                self._loop(s, depth)
+            case Gemm():
+                self._gemm(s, depth)
+
+    def _loop(self, s: Loop, depth: int) -> None:
+        if s.formula:
+            self.line(depth, f"# {comment(s.formula)}")
+        extent = f"range({self.text(s.extent)})"
+        if self._by_rows(s.extent):
+            extent = "range(tile_first, tile_last)" if self._tiled else "range(first, last)"
+        self.line(depth, f"for {s.counter} in {extent}:")
+        self.body(s.body, depth + 1)
+
+    def _by_rows(self, extent: Expr) -> bool:
+        return (
+            self._phase is not None
+            and self._phase.kind == "rows"
+            and self.rows is not None
+            and extent == self.rows
+        )
+
+    @property
+    def _tiled(self) -> bool:
+        return self._phase is not None and self._phase.tile is not None
+
+    def _gemm(self, s: Gemm, depth: int) -> None:
+        if s.formula:
+            self.line(depth, f"# {comment(s.formula)}")
+        extents = [
+            "tile_last - tile_first" if self._by_rows(e) else self.text(e) for e in (s.m, s.n, s.k)
+        ]
+        matrices = ", ".join(
+            f"{self._matrix(m)}, {self.text(m.stride)}, {int(m.transposed)}" for m in (s.a, s.b)
+        )
+        self.line(
+            depth,
+            f"gemm({', '.join(extents)}, {matrices}, "
+            f"{self._matrix(s.c)}, {self.text(s.c.stride)}, {int(s.accumulate)})",
+        )
+
+    def _matrix(self, matrix: Matrix) -> str:
+        buffer = matrix.buffer
+        offset = matrix.offset
+        whole = buffer.space != "private" and buffer.row_axis is not None
+        if whole and self._phase is not None and self._phase.kind == "rows":
+            first = Var("tile_first", "int")
+            offset = plus(offset, times(first, matrix.stride) if buffer.row_axis == 0 else first)
+        return f"at({buffer.name}, {self.text(offset)})"
+
+    # --- phases --------------------------------------------------------------------------
+
+    def arguments(self, phase: Phase) -> list[str]:
+        """The arrays that a phase takes."""
+        arrays = list(dict.fromkeys(b.array for b in used_buffers(phase)))
+        return [*self.sizes, *arrays]
+
+    def phase(self, phase: Phase, extra: tuple[str, ...] = ()) -> None:
+        """Write one phase as a function."""
+        self._phase = phase
+        names = ", ".join(["tid", "nth", "chunks", "status", *extra, *self.arguments(phase)])
+        self.line(0, f"def {phase.name}({names}):")
+        if phase.formula:
+            self.line(1, f'"""{comment(phase.formula)}"""')
+        for buffer in used_buffers(phase):
+            self._view(buffer, phase, 1)
+        if phase.kind == "rows":
+            self._rows(phase)
+        elif phase.kind == "combine":
+            self._split(phase.body)
+        else:
+            self.line(1, "if tid != 0:")
+            self.line(2, "return")
+            self.body(phase.body, 1)
+        self._phase = None
+
+    def _view(self, buffer: Buffer, phase: Phase, depth: int) -> None:
+        offset = self._offset(buffer)
+        if buffer.space == "partial":
+            return  # each chunk has its own
+        if buffer.space == "private":
+            stride = self.pools[buffer.array].size
+            offset = plus(times(Var("tid", "int"), stride), offset)
+        elif buffer.array == buffer.name and offset == const(0):
+            return
+        self.line(depth, f"{buffer.name} = at({buffer.array}, {self.text(offset)})", buffer.formula)
+
+    def _rows(self, phase: Phase) -> None:
+        assert self.rows is not None
+        rows = self.text(self.rows, level=6)
+        self.body(phase.prologue, 1) if phase.prologue else None
+        self.line(1, "for chunk in range(tid, chunks, nth):")
+        self.line(2, f"first = {rows} * chunk // chunks")
+        self.line(2, f"last = {rows} * (chunk + 1) // chunks")
+        for buffer in used_buffers(phase):
+            if buffer.space == "partial":
+                stride = self.pools[buffer.array].size
+                offset = plus(times(Var("chunk", "int"), stride), self._offset(buffer))
+                self.line(
+                    2, f"{buffer.name} = at({buffer.array}, {self.text(offset)})", buffer.formula
+                )
+        if phase.before:
+            self.body(phase.before, 2)
+        if phase.tile is None:
+            self.body(phase.body, 2)
+        else:
+            self.line(2, f"for tile_first in range(first, last, {phase.tile}):")
+            self.line(3, f"tile_last = min(tile_first + {phase.tile}, last)")
+            self.body(phase.body, 3)
+        if phase.after:
+            self.body(phase.after, 2)
+
+    def _split(self, body: list[Statement]) -> None:
+        """Elements go to threads in turn; single values to the first thread."""
+        for s in body:
+            if isinstance(s, Loop):
+                if s.formula:
+                    self.line(1, f"# {comment(s.formula)}")
+                self.line(1, f"for {s.counter} in range(tid, {self.text(s.extent)}, nth):")
+                self.body(s.body, 2)
+            else:
+                self.line(1, "if tid == 0:")
+                self.statement(s, 2)

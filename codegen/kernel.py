@@ -1,0 +1,356 @@
+"""Kernels: a graph, lowered, emitted, built and ready to run on arrays."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from symdiff.errors import IndexOutOfRange, InvalidArgument
+from symdiff.graph import Node, walk
+from symdiff.shapes import Size, concrete_shape
+
+from .build import build, build_plain
+from .emit.cpu import Program, function_source
+from .emit.spelling import SPELLING
+from .layout import Pool, layout, memory_dtype, size_value, used_buffers
+from .loop_ir import Buffer, Expr, Phase
+from .lower import Lowering, Output
+from .names import Names
+from .passes import run_passes
+from .rows import row_axis
+from .sizes import SizeTable
+
+MOST_CHUNKS = 16
+"""Chunks that the rows are divided into, whatever the number of threads."""
+
+CHUNK_WORK = 40_000
+"""Operations that a chunk should hold, about 20 µs."""
+
+PARTIAL_ELEMENTS = 1 << 21
+"""Elements that the partial results of all chunks may take together."""
+
+THREAD_WORK = 4_000_000
+"""Operations that make it worth starting threads for one call (about 2 ms)."""
+
+RESERVED = frozenset(
+    """np math real reals integers naturals compiler Compiler at wait shuffle gemm special run tid
+    nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
+    grain most_chunks update_chunks random offsets order losses k step batch epoch samples row
+    tile_first tile_last shared shared_int partials partials_int private private_int constants
+    constants_int parameters gradient state loss min max range abs int""".split()
+) | frozenset(SPELLING)
+
+_COST = {"exp": 20, "log": 20, "sin": 25, "cos": 25, "tanh": 30, "sigmoid": 25, "softplus": 40,
+         "log_sigmoid": 40, "power": 30, "divide": 4, "sqrt": 6, "logsumexp": 30}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile: floating type, target and arithmetic."""
+
+    dtype: str = "float64"
+    target: str = "cpu"
+    math: str = "fast"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float64", "float32"):
+            raise InvalidArgument(f"dtype must be 'float64' or 'float32', got {self.dtype!r}")
+        if self.target not in ("cpu",):
+            raise InvalidArgument(
+                f"target must be 'cpu', got {self.target!r}; the CUDA backend is not there yet"
+            )
+        if self.math not in ("fast", "accurate"):
+            raise InvalidArgument(f"math must be 'fast' or 'accurate', got {self.math!r}")
+
+
+def work_per_row(roots: Sequence[Node], rows: Any) -> float:
+    """Operations for one row, about: 1 for an addition, 20 for an exponential."""
+    total = 0.0
+    for node in walk(roots):
+        axis = row_axis(node, rows)
+        sampled = axis is not None or any(row_axis(i, rows) is not None for i in node.inputs)
+        if not sampled or node.row.kind == "leaf":
+            continue
+        shape = node.shape
+        if node.operation in ("sum", "max", "min", "logsumexp"):
+            shape = node.inputs[0].shape
+        sizes = [d if isinstance(d, int) else 32 for d in shape if d != rows]
+        elements = math.prod(sizes)
+        if node.operation == "matmul":
+            inner = node.inputs[0].shape[-1]
+            elements *= inner if isinstance(inner, int) else 1
+        total += elements * _COST.get(node.operation, 1)
+    return max(total, 1.0)
+
+
+def default_threads() -> int:
+    """The cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def check_threads(threads: int | None) -> int:
+    if threads is None:
+        return default_threads()
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise InvalidArgument(f"threads must be a positive int or None, got {threads!r}")
+    return int(threads)
+
+
+@functools.lru_cache(maxsize=1)
+def _blas_controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def one_blas_thread(source: str) -> AbstractContextManager[Any]:
+    """BLAS threads beside ours ruin both, and make sums depend on their number."""
+    if "gemm(" not in source:
+        return nullcontext()
+    context: AbstractContextManager[Any] = _blas_controller().limit(limits=1, user_api="blas")
+    return context
+
+
+def address(array: np.ndarray) -> int:
+    """Where the elements of an array lie."""
+    return int(array.__array_interface__["data"][0])
+
+
+def launch(entry: Callable[..., None], nth: int, arguments: Callable[[int, int], Sequence[Any]]) -> None:
+    """Run an entry on threads; ``arguments(tid, nth)`` gives what each is called with."""
+    if nth == 1:
+        entry(*arguments(0, 1))
+        return
+    ready = threading.Event()
+    team: list[int] = []
+
+    def work(tid: int) -> None:
+        ready.wait()
+        if team[0] > tid:
+            entry(*arguments(tid, team[0]))
+
+    workers = []
+    for tid in range(1, nth):
+        worker = threading.Thread(target=work, args=(tid,), daemon=True)
+        try:
+            worker.start()
+        except RuntimeError:  # the system gives no more threads: go on with those there are
+            break
+        workers.append(worker)
+    team.append(len(workers) + 1)
+    ready.set()
+    entry(*arguments(0, team[0]))
+    for worker in workers:
+        worker.join()
+
+
+@dataclass
+class Lowered:
+    """A graph after lowering, passes and layout."""
+
+    phases: list[Phase]
+    pools: dict[str, Pool]
+    constants: dict[Node, Buffer]
+    sizes: dict[Any, str]
+    rows: Expr | None
+    order: list[Node]
+
+
+def lower_graph(
+    outputs: Sequence[Output],
+    symbols: dict[Node, Any],
+    rows: Any,
+    names: Names,
+    table: SizeTable,
+    flat: Mapping[str, str],
+    **options: Any,
+) -> Lowered:
+    """The way from graph to laid-out phases."""
+    lowering = Lowering(outputs, symbols, rows, names, table, **options)
+    run_passes(lowering.phases, names, lowering.extra)
+    pools = layout(lowering.phases, flat)
+    extent = table.expression(rows) if rows is not None else None
+    return Lowered(
+        lowering.phases, pools, lowering.constants, table.variables, extent, lowering.plan.order
+    )
+
+
+def data_buffer(node: Node, names: Names, table: SizeTable, rows: Any, space: str = "data") -> Buffer:
+    """The buffer of an input symbol."""
+    symbol = node.attributes[0]
+    shape = [table.expression(d) for d in node.shape]
+    buffer = Buffer(names.new(str(symbol)), shape, node.dtype, space)
+    axis = row_axis(node, rows)
+    buffer.row_axis = axis if axis is not None and axis >= 0 else None
+    return buffer
+
+
+def used_arrays(phases: Sequence[Phase]) -> dict[str, str]:
+    """The arrays that phases touch, with their memory dtype."""
+    arrays: dict[str, str] = {}
+    for phase in phases:
+        for buffer in used_buffers(phase):
+            arrays.setdefault(buffer.array, memory_dtype(buffer.dtype))
+    return arrays
+
+
+def constant_arrays(lowered: Lowered, dtype: str) -> dict[str, np.ndarray]:
+    """The flat arrays of the model's constants."""
+    result: dict[str, np.ndarray] = {}
+    for name, pool in lowered.pools.items():
+        if pool.space == "constant":
+            kind: Any = dtype if pool.dtype == "real" else np.int64
+            result[name] = np.zeros(size_value(pool.size, {}), kind)
+    for node, buffer in lowered.constants.items():
+        if buffer.array:
+            value = node.attributes[0].value
+            start = size_value(buffer.offset, {}) if buffer.offset is not None else 0
+            result[buffer.array][start : start + value.size] = value.ravel()
+    return result
+
+
+def pool_arrays(
+    lowered: Lowered, dtype: str, values: Mapping[str, int], chunks: int, nth: int
+) -> dict[str, np.ndarray]:
+    """Fresh work memory."""
+    copies = {"shared": 1, "partial": chunks, "private": nth}
+    result = {}
+    for name, pool in lowered.pools.items():
+        if pool.space != "constant":
+            kind: Any = dtype if pool.dtype == "real" else np.int64
+            size = size_value(pool.size, values) * copies[pool.space]
+            result[name] = np.empty(max(size, 1), kind)
+    return result
+
+
+def chunk_limit(lowered: Lowered, values: Mapping[str, int]) -> int:
+    """At most this many chunks: their partial results must not take too much memory."""
+    size = sum(
+        size_value(p.size, values) for p in lowered.pools.values() if p.space == "partial"
+    )
+    return max(2, min(MOST_CHUNKS, PARTIAL_ELEMENTS // max(size, 1)))
+
+
+def check_status(status: np.ndarray, what: str) -> None:
+    """Raise where a kernel met an index out of range."""
+    if status[0] == 1:
+        raise IndexOutOfRange(f"an index tensor of {what} points outside its axis")
+    if status[0] == 2:
+        raise IndexOutOfRange(
+            f"the labels of {what} must lie in 0..classes-1: a label is outside this range"
+        )
+
+
+@dataclass
+class FunctionKernel:
+    """Computes the values of nodes from the values of symbols.
+
+    Attributes
+    ----------
+    source : str
+    """
+
+    roots: list[Node]
+    symbols: list[Node]
+    rows: Any
+    options: Options
+    title: str
+    source: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = Names(RESERVED)
+        table = SizeTable(names)
+        if self.rows is not None:
+            table.variable(self.rows)
+        self._buffers = {n: data_buffer(n, names, table, self.rows) for n in self.symbols}
+        self._outputs = [names.new("output") for _ in self.roots]
+        outputs = [
+            Output(n, name, "output") for n, name in zip(self.roots, self._outputs, strict=True)
+        ]
+        # the output buffers keep the names that were given out for them
+        for name in self._outputs:
+            names.release(name)
+        lowered = lower_graph(outputs, dict(self._buffers), self.rows, names, table, {})
+        self._lowered = lowered
+        arrays = used_arrays(lowered.phases)
+        self._arrays = arrays
+        program = Program(
+            self.title, self.options.dtype, self.options.math, lowered.phases,
+            list(lowered.sizes.values()), lowered.rows, arrays, lowered.pools,
+        )  # fmt: skip
+        self.source = function_source(program)
+        self._constants = constant_arrays(lowered, self.options.dtype)
+        self._work = work_per_row(self.roots, self.rows)
+
+    def __call__(
+        self,
+        arrays: Mapping[Node, np.ndarray],
+        sizes: Mapping[Size, int],
+        threads: int = 1,
+        plain: bool = False,
+    ) -> list[Any]:
+        """Run on bound arrays; returns one array (or NumPy scalar) for each root."""
+        dtype = self.options.dtype
+        values = {name: int(sizes[s]) for s, name in self._lowered.sizes.items()}
+        memory: dict[str, np.ndarray] = dict(self._constants)
+        for node, buffer in self._buffers.items():
+            memory[buffer.name] = prepare(arrays[node], node.dtype, dtype)
+        results = []
+        for node, name in zip(self.roots, self._outputs, strict=True):
+            kind: Any = dtype if node.dtype == "real" else np.int64
+            memory[name] = np.empty(concrete_shape(node.shape, sizes), kind)
+            results.append(memory[name])
+        rows = values[self._lowered.sizes[self.rows]] if self.rows is not None else 0
+        grain = max(1, int(CHUNK_WORK / self._work))
+        chunks = max(1, min(chunk_limit(self._lowered, values), rows // grain))
+        busy = rows * self._work >= THREAD_WORK
+        nth = min(threads, chunks) if busy and not plain else 1
+        memory.update(pool_arrays(self._lowered, dtype, values, chunks, nth))
+        barrier, status = np.zeros(16, np.int64), np.zeros(1, np.int64)
+        entry = build_plain(self.source) if plain else build(self.source)
+
+        def hand(array: np.ndarray) -> Any:
+            return array.reshape(-1) if plain else address(array)
+
+        fixed = [hand(memory[a]) for a in self._arrays]
+
+        def arguments(tid: int, nth: int) -> list[Any]:
+            head = [tid, nth, chunks, hand(barrier), hand(status)]
+            return [*head, *values.values(), *fixed]
+
+        with one_blas_thread(self.source), np.errstate(all="ignore"):
+            launch(entry, nth, arguments)
+        check_status(status, self.title)
+        return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]
+
+
+def _finish(array: np.ndarray, node: Node) -> Any:
+    if node.dtype == "bool":
+        array = array.astype(np.bool_)
+    return array[()] if array.ndim == 0 else array
+
+
+def prepare(array: np.ndarray, node_dtype: str, dtype: str) -> np.ndarray:
+    """An input as the kernel reads it: contiguous, in the memory dtype; copied only if needed."""
+    return np.ascontiguousarray(array, dtype if node_dtype == "real" else np.int64)
+
+
+def choose_rows(symbols: Sequence[Node]) -> Any:
+    """The size that counts rows: the leading symbolic size that most inputs share."""
+    votes: dict[Any, int] = {}
+    for node in symbols:
+        if node.shape and isinstance(node.shape[0], Size):
+            votes[node.shape[0]] = votes.get(node.shape[0], 0) + 1
+    return max(votes, key=lambda s: votes[s]) if votes else None
+

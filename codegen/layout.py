@@ -1,0 +1,120 @@
+"""Layout: which argument of the kernel holds each buffer, and at which offset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .loop_ir import (
+    Buffer,
+    Call,
+    Const,
+    Expr,
+    Gemm,
+    Phase,
+    Store,
+    Update,
+    Var,
+    const,
+    count,
+    loads,
+    plus,
+    statements,
+)
+
+TILE = 64
+"""Rows of a private buffer that keeps its row axis."""
+
+POOLS = ("shared", "partial", "private", "constant")
+"""Spaces whose buffers are parts of one flat array for each dtype."""
+
+ARRAY_NAMES = {
+    ("shared", "real"): "shared", ("shared", "int"): "shared_int",
+    ("partial", "real"): "partials", ("partial", "int"): "partials_int",
+    ("private", "real"): "private", ("private", "int"): "private_int",
+    ("constant", "real"): "constants", ("constant", "int"): "constants_int",
+}  # fmt: skip
+
+
+@dataclass
+class Pool:
+    """One flat array: its dtype, and the number of elements of one copy."""
+
+    name: str
+    space: str
+    dtype: str
+    size: Expr = field(default_factory=lambda: const(0))
+
+
+def memory_dtype(dtype: str) -> str:
+    """Conditions are kept in memory as integers."""
+    return "real" if dtype == "real" else "int"
+
+
+def used_buffers(phase: Phase) -> list[Buffer]:
+    """The buffers that a phase touches, in order of appearance."""
+    found: dict[Buffer, None] = {}
+    for body in (phase.prologue, phase.before, phase.body, phase.after):
+        for s in statements(body):
+            for load in loads(s):
+                found.setdefault(load.buffer)
+            if isinstance(s, (Store, Update)):
+                found.setdefault(s.buffer)
+            elif isinstance(s, Gemm):
+                for matrix in (s.a, s.b, s.c):
+                    found.setdefault(matrix.buffer)
+    return [b for b in found if b.space not in ("scalar", "gone")]
+
+
+def layout(phases: Iterable[Phase], flat: Mapping[str, str]) -> dict[str, Pool]:
+    """Give every buffer its array and offset; returns the flat arrays that are needed.
+
+    ``flat`` names the array of spaces whose buffers have a slot in an array that exists
+    (parameters, gradient, state).
+    """
+    pools: dict[str, Pool] = {}
+    done: set[Buffer] = set()
+    for phase in phases:
+        buffers = used_buffers(phase)
+        for buffer in buffers:
+            if buffer.space == "private" and phase.kind != "rows":
+                buffer.space = "shared"
+            if buffer.space == "private" and buffer.row_axis is not None:
+                phase.tile = TILE
+                buffer.shape = [
+                    const(TILE) if axis == buffer.row_axis else extent
+                    for axis, extent in enumerate(buffer.shape)
+                ]
+        for buffer in buffers:
+            if buffer in done:
+                continue
+            done.add(buffer)
+            if buffer.slot is not None:
+                buffer.array, buffer.offset = flat[buffer.space], const(buffer.slot)
+            elif buffer.space in POOLS:
+                dtype = memory_dtype(buffer.dtype)
+                name = ARRAY_NAMES[buffer.space, dtype]
+                pool = pools.setdefault(name, Pool(name, buffer.space, dtype))
+                buffer.array, buffer.offset = name, pool.size
+                pool.size = plus(pool.size, count(buffer.shape))
+            else:
+                buffer.array, buffer.offset = buffer.name, const(0)
+    return pools
+
+
+def size_value(expression: Expr, values: Mapping[str, int]) -> int:
+    """The value of an int expression, given the values of the size variables."""
+    match expression:
+        case Const():
+            return int(expression.value)
+        case Var():
+            return values[expression.name]
+        case Call():
+            a, b = (size_value(x, values) for x in expression.arguments)
+            operations: dict[str, Any] = {
+                "add": a + b, "subtract": a - b, "multiply": a * b,
+                "floor_divide": a // b if b else 0,
+            }  # fmt: skip
+            return int(operations[expression.operation])
+    raise AssertionError("sizes are not loaded from memory")

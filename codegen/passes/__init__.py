@@ -1,0 +1,31 @@
+"""Passes over loop IR: one named, ordered list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..loop_ir import Buffer, Phase
+from ..names import Names
+from .contract import contract
+from .fuse import fuse
+from .hoist import hoist_gather
+from .partials import partials
+from .unroll import unroll
+
+Pass = Callable[[Phase, Names, list[Buffer]], None]
+
+PASSES: list[tuple[str, Pass]] = [
+    ("fuse loops over the same extent", fuse),
+    ("unroll tiny loops", unroll),
+    ("turn buffers of one loop body into variables", contract),
+    ("start partial results at zero, small ones in variables", partials),
+    ("load the sample number of a row once", hoist_gather),
+]
+"""What every phase goes through, in order; each pass keeps the meaning."""
+
+
+def run_passes(phases: list[Phase], names: Names, buffers: list[Buffer]) -> None:
+    """Apply :data:`PASSES` to every phase, in place."""
+    for phase in phases:
+        for _, transform in PASSES:
+            transform(phase, names, buffers)

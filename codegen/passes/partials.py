@@ -1,0 +1,87 @@
+"""Partial results start at zero for every chunk; small ones are summed in variables."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from ..loop_ir import (
+    Buffer,
+    Const,
+    Expr,
+    Gemm,
+    Load,
+    Loop,
+    Phase,
+    Statement,
+    Store,
+    Update,
+    Var,
+    statements,
+)
+from ..names import Names
+
+VARIABLES = 64
+"""Partial results of up to this many elements are held in variables."""
+
+START = {"add": sp.S.Zero, "maximum": -sp.oo, "minimum": sp.oo}
+_INT = {"add": sp.S.Zero, "maximum": sp.Integer(-(2**63)), "minimum": sp.Integer(2**63 - 1)}
+
+
+def partials(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
+    """Initialise the partial results of a phase by rows."""
+    if phase.kind != "rows":
+        return
+    found: dict[Buffer, str] = {}
+    indices: dict[Buffer, set[tuple[Expr, ...]]] = {}
+    matrices: set[Buffer] = set()
+    for s in statements(phase.body):
+        if isinstance(s, Update) and s.buffer.space == "partial":
+            found[s.buffer] = s.operation
+            indices.setdefault(s.buffer, set()).add(s.index)
+        elif isinstance(s, Gemm) and s.c.buffer.space == "partial":
+            found[s.c.buffer] = "add"
+            matrices.add(s.c.buffer)
+    total = 0
+    variables: dict[tuple[Buffer, tuple[Expr, ...]], Buffer] = {}
+    for buffer, operation in found.items():
+        start = Const((START if buffer.dtype == "real" else _INT)[operation], buffer.dtype)
+        at = indices.get(buffer, set())
+        literal = all(isinstance(i, Const) for index in at for i in index)
+        if buffer not in matrices and literal and total + len(at) <= VARIABLES:
+            total += len(at)
+            for index in sorted(at, key=str):
+                suffix = "_".join(str(i.value) for i in index if isinstance(i, Const))
+                name = names.new(f"sum_{buffer.name.removeprefix('partial_')}_{suffix}")
+                variable = Buffer(name, [], buffer.dtype, "scalar")
+                buffers.append(variable)
+                variables[(buffer, index)] = variable
+                phase.before.append(Store(variable, (), start))
+                phase.after.append(Store(buffer, index, Load(variable, ())))
+        else:
+            phase.before.append(_fill(buffer, start, names))
+    phase.body = _redirect(phase.body, variables)
+
+
+def _fill(buffer: Buffer, value: Const, names: Names) -> Statement:
+    counters = [names.new("i") for _ in buffer.shape]
+    index = tuple(Var(c, "int") for c in counters)
+    statement: Statement = Store(buffer, index, value)
+    for counter, extent in zip(reversed(counters), reversed(buffer.shape), strict=True):
+        statement = Loop(counter, extent, [statement])
+    return statement
+
+
+def _redirect(
+    body: list[Statement], variables: dict[tuple[Buffer, tuple[Expr, ...]], Buffer]
+) -> list[Statement]:
+    result: list[Statement] = []
+    for s in body:
+        if isinstance(s, Update) and (s.buffer, s.index) in variables:
+            variable = variables[(s.buffer, s.index)]
+            result.append(Update(variable, (), s.operation, s.value, s.formula))
+        elif isinstance(s, Loop):
+            inner = _redirect(s.body, variables)
+            result.append(Loop(s.counter, s.extent, inner, s.formula))
+        else:
+            result.append(s)
+    return result

@@ -1,0 +1,95 @@
+"""Unrolling of tiny loops with literal extents, so that their buffers become variables."""
+
+from __future__ import annotations
+
+from ..loop_ir import (
+    Buffer,
+    Const,
+    Let,
+    Loop,
+    Phase,
+    Statement,
+    Var,
+    const,
+    map_statement,
+    statements,
+)
+from ..names import Names
+from .contract import fold_index
+
+EXTENT = 4
+"""Loops of up to this many iterations are unrolled,"""
+
+STATEMENTS = 120
+"""as long as a row loop keeps to this many statements."""
+
+
+def _size(body: list[Statement]) -> int:
+    total = 0
+    for s in body:
+        if isinstance(s, Loop):
+            times = s.extent.value if _tiny(s) else 1
+            total += times * _size(s.body)
+        else:
+            total += 1
+    return total
+
+
+def _tiny(loop: Loop) -> bool:
+    return isinstance(loop.extent, Const) and loop.extent.value <= EXTENT
+
+
+def _unroll(body: list[Statement], names: Names) -> list[Statement]:
+    result: list[Statement] = []
+    for s in body:
+        if not isinstance(s, Loop):
+            result.append(s)
+            continue
+        inner = _unroll(s.body, names)
+        if not _tiny(s):
+            result.append(Loop(s.counter, s.extent, inner, s.formula))
+            continue
+        counter = Var(s.counter, "int")
+        for i in range(s.extent.value):
+            copies = _fresh_names(inner, names) if i else inner
+            for statement in copies:
+                value = const(i)
+                result.append(
+                    map_statement(statement, lambda e, v=value: fold_index(v if e == counter else e))
+                )
+    return result
+
+
+def _fresh_names(body: list[Statement], names: Names) -> list[Statement]:
+    """A copy of a body whose variables have names of their own."""
+    new = {
+        s.name: names.new(s.name) for s in statements(body) if isinstance(s, Let)
+    }
+    if not new:
+        return body
+
+    def rename(statement: Statement) -> Statement:
+        copy = map_statement(
+            statement,
+            lambda e: Var(new[e.name], e.dtype) if isinstance(e, Var) and e.name in new else None,
+        )
+        return _rename_lets(copy, new)
+
+    return [rename(s) for s in body]
+
+
+def _rename_lets(statement: Statement, new: dict[str, str]) -> Statement:
+    if isinstance(statement, Let):
+        return Let(new.get(statement.name, statement.name), statement.value, statement.formula)
+    if isinstance(statement, Loop):
+        body = [_rename_lets(s, new) for s in statement.body]
+        return Loop(statement.counter, statement.extent, body, statement.formula)
+    return statement
+
+
+def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
+    """Unroll the tiny loops of a phase where the result stays short."""
+    if phase.kind == "combine":
+        return
+    if _size(phase.body) <= STATEMENTS:
+        phase.body = _unroll(phase.body, names)

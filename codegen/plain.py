@@ -1,0 +1,68 @@
+"""The names of ``runtime``, ``blas`` and ``special`` for kernels run as plain Python.
+
+Pointers are NumPy arrays, and ``at`` is a slice. Used to check that the text of a kernel means
+what the compiled kernel does, and to read it with a debugger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .runtime import shuffle_python
+
+
+class Compiler:
+    """Decorators that leave functions as they are."""
+
+    def __init__(self, real: str, math: str) -> None:
+        self.real = real
+
+    def helper(self, function: Callable[..., Any]) -> Any:
+        return function
+
+    phase = entry = helper
+
+
+def _same(array: Any) -> Any:
+    return array
+
+
+float64s = float32s = integers = naturals = _same
+
+
+def at(array: np.ndarray, offset: int) -> np.ndarray:
+    return array[offset:]
+
+
+def wait(barrier: np.ndarray, nth: int) -> None:
+    """One thread waits for nobody."""
+
+
+def shuffle(order: np.ndarray, count: int, state: np.ndarray) -> None:
+    with np.errstate(over="ignore"):
+        shuffle_python(order, count, state)
+
+
+def _matrix(data: np.ndarray, rows: int, columns: int, stride: int, transposed: int) -> np.ndarray:
+    if transposed:
+        rows, columns = columns, rows
+    item = data.itemsize
+    view = np.lib.stride_tricks.as_strided(data, (rows, columns), (stride * item, item))
+    return view.T if transposed else view
+
+
+def gemm(
+    m: int, n: int, k: int,
+    a: np.ndarray, a_stride: int, a_transposed: int,
+    b: np.ndarray, b_stride: int, b_transposed: int,
+    c: np.ndarray, c_stride: int, accumulate: int,
+) -> None:  # fmt: skip
+    if m == 0 or n == 0:
+        return
+    left = _matrix(a, m, k, a_stride, a_transposed)
+    right = _matrix(b, k, n, b_stride, b_transposed)
+    target = _matrix(c, m, n, c_stride, 0)
+    target[...] = (target if accumulate else 0) + left @ right

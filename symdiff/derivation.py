@@ -1,0 +1,175 @@
+"""Derivations: the gradient of a loss as named steps, each with the rule that made it.
+
+The steps are parts of the very graph that :func:`symdiff.gradient` returns and that codegen
+compiles; nothing is derived a second time to be explained.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import sympy as sp
+
+from .errors import InvalidArgument
+from .gradient import loss_node, parameter_nodes, pullback
+from .graph import Node, apply, number, walk
+from .language import as_expression
+from .printing.derivation import (
+    derivation_latex,
+    derivation_text,
+    explanation_text,
+)
+from .printing.drawing import Drawing, draw
+from .rewrite import Applied, algebra
+from .shapes import Shape
+from .steps import Name, Naming, choose, fold
+
+__all__ = ["Derivation", "Step", "derive"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One named intermediate of a derivation.
+
+    Attributes
+    ----------
+    symbol : Symbol
+        Its name: a plain symbol for a real scalar, else a tensor symbol with its shape.
+    shape : tuple
+    rule : str
+        What made it: for a forward step its operations, for an adjoint the rules that lead to
+        it from the loss, for a stability rewrite the name of the rewrite.
+    of : Step or None
+        The forward step it is the adjoint of.
+    factor : sympy.Expr
+        ``factor * symbol`` is the derivative of the loss with respect to ``of``. It is 1 unless
+        a constant such as 2 or 1/n was taken out of all that follows.
+    phase : {"forward", "backward"}
+    """
+
+    symbol: sp.Symbol
+    shape: Shape
+    rule: str
+    of: Step | None
+    factor: Any
+    phase: str
+    node: Node = field(repr=False)
+    _names: dict[Node, Name] = field(repr=False, compare=False, hash=False)
+
+    @cached_property
+    def expression(self) -> Any:
+        """The step over the symbols of earlier steps, as SymPy."""
+        return fold(self.node, self._names, own=True)
+
+
+class Derivation:
+    """Everything about one gradient; made by :func:`derive`.
+
+    Attributes
+    ----------
+    loss : sympy.Expr
+    parameters : tuple of Symbol
+        In the order given, each once.
+    loss_node : Node
+        The graph of the loss, after the stability rewrites.
+    gradient_nodes : dict
+        ``{symbol: Node}``.
+    applied : list
+        The stability rewrites: ``(rule, node before, node after)``.
+    """
+
+    def __init__(self, loss: Any, parameters: tuple[sp.Symbol, ...]) -> None:
+        self.loss = as_expression(loss)
+        nodes, _ = parameter_nodes(list(parameters))
+        self.parameters = tuple(n.attributes[0] for n in nodes)
+        self.applied: Applied = []
+        self.loss_node = loss_node(loss, self.applied)
+        gradients, adjoints = pullback(self.loss_node, number(1), nodes)
+        rewritten = algebra([*gradients, *adjoints.values()])
+        self.gradient_nodes: dict[sp.Symbol, Node] = dict(
+            zip(self.parameters, rewritten, strict=False)
+        )
+        self.adjoint_nodes: dict[Node, Node] = dict(
+            zip(adjoints, rewritten[len(nodes) :], strict=True)
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return derive, (self.loss, list(self.parameters))
+
+    @cached_property
+    def naming(self) -> Naming:
+        """The nodes that are steps, and their names."""
+        return choose(
+            self.loss_node,
+            list(self.gradient_nodes.values()),
+            self.adjoint_nodes,
+            [after for _, _, after in self.applied],
+            self.parameters,
+        )
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The named intermediates in the order of evaluation: forward, then backward."""
+        naming = self.naming
+        names = naming.all
+        rewritten = {after: rule.name for rule, _, after in self.applied}
+        made: dict[Node, Step] = {}
+        for node, name in naming.forward.items():
+            rule = rewritten.get(node) or self._forward_rule(node)
+            made[node] = Step(
+                name.symbol, node.shape, rule, None, sp.S.One, "forward", node, names
+            )
+        for node, name in naming.backward.items():
+            of, factor = naming.adjoint_of.get(node, (None, number(1)))
+            rule = node.row.rule or node.operation if of is None else self._adjoint_rule(of)
+            origin = made[of] if of is not None else None
+            scale = fold(factor, {})
+            made[node] = Step(
+                name.symbol, node.shape, rule, origin, scale, "backward", node, names
+            )
+        return tuple(made.values())
+
+    @cached_property
+    def gradients(self) -> dict[sp.Symbol, Any]:
+        """The gradient of each parameter over the named intermediates."""
+        names = self.naming.all
+        return {s: fold(n, names) for s, n in self.gradient_nodes.items()}
+
+    def _forward_rule(self, node: Node) -> str:
+        names = self.naming.forward
+        below = [n for n in walk(node.inputs, names) if n.inputs]
+        return _joined(n.row.rule or n.operation for n in [*below, node])
+
+    def _adjoint_rule(self, node: Node) -> str:
+        """The rules between the adjoint of a forward node and the named ones before it."""
+        rules: list[str] = []
+        pending, seen = [node], {node}
+        while pending:
+            for user in self.users(pending.pop()):
+                if user in seen or user not in self.adjoint_nodes:
+                    continue
+                seen.add(user)
+                rules.append(user.row.rule or user.operation)
+                if self._starts_afresh(user):
+                    continue
+                pending.append(user)
+        return _joined(reversed(rules))
+
+    def _starts_afresh(self, node: Node) -> bool:
+        return any(of is node for of, _ in self.naming.adjoint_of.values())
+
+    @cached_property
+    def _users(self) -> dict[Node, list[Node]]:
+        result: dict[Node, list[Node]] = {}
+        for node in walk([self.loss_node]):
+            for operand in dict.fromkeys(node.inputs):
+                result.setdefault(operand, []).append(node)
+        return result
+
+    def users(self, node: Node) -> list[Node]:
+        """The forward nodes that read a forward node."""
+        return self._users.get(node, [])

@@ -1,0 +1,1 @@
+"""How expressions and derivations are written: Python text, matrix notation, LaTeX."""

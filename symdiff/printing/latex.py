@@ -1,0 +1,144 @@
+"""Matrix notation in LaTeX: ``\\frac{2}{n} X^{\\top} \\left(X w - y\\right)``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+
+from ..bridge import to_graph
+from ..graph import Node, leaves
+from .notation import ATOM, POWER, PREFIX, Page, Piece, Style
+
+__all__ = ["LATEX", "escaped", "expression_latex", "name_latex", "node_latex"]
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+
+
+def escaped(text: str) -> str:
+    """Any text inside ``\\text{...}``."""
+    return "".join(_SPECIAL.get(c, c if c.isprintable() else "?") for c in text)
+
+
+def name_latex(name: str) -> str:
+    """A symbol's name: Greek letters and indices as SymPy writes them, words upright.
+
+    Examples
+    --------
+    >>> from symdiff.printing.latex import name_latex
+    >>> name_latex("W1"), name_latex("lambda"), name_latex("logits")
+    ('W_{1}', '\\\\lambda', '\\\\mathrm{logits}')
+    """
+    if not re.fullmatch(r"\w+", name):
+        return rf"\text{{{escaped(name)}}}"
+    written: str = sp.latex(sp.Symbol(name))
+    word = re.match(r"[^\W\d_]{2,}", written)
+    return rf"\mathrm{{{word[0]}}}{written[word.end():]}" if word else written
+
+
+class LatexStyle(Style):
+    """LaTeX for a mathematics environment."""
+
+    plus, minus, hadamard, dot = " + ", " - ", r" \odot ", r" \, "
+    ones, identity = r"\mathbf{1}", r"\mathbf{I}"
+    functions = {
+        "sigmoid": r"\sigma", "log_sigmoid": r"\log \sigma", "gamma": r"\Gamma",
+        "loggamma": r"\log \Gamma", "digamma": r"\psi", "asin": r"\arcsin", "acos": r"\arccos",
+        "atan": r"\arctan", "maximum": r"\max", "minimum": r"\min",
+        **{n: rf"\{n}" for n in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    }  # fmt: skip
+    relations = {
+        "equal": " = ", "not_equal": r" \ne ", "less": " < ", "less_equal": r" \le ",
+        "greater": " > ", "greater_equal": r" \ge ", "logical_and": r" \wedge ",
+        "logical_or": r" \vee ", "logical_not": r"\neg ",
+    }  # fmt: skip
+
+    def symbol(self, name: str) -> Piece:
+        written = name_latex(name)
+        return Piece(written, ATOM, not written.startswith((r"\mathrm", r"\text")))
+
+    def literal(self, value: Any) -> Piece:
+        return Piece(sp.latex(value))
+
+    def parentheses(self, inner: str) -> str:
+        return rf"\left({inner}\right)"
+
+    def brackets(self, inner: str) -> str:
+        return rf"\left[{inner}\right]"
+
+    def bars(self, inner: str) -> str:
+        return rf"\left|{inner}\right|"
+
+    def norm(self, inner: str, rank: int) -> str:
+        return rf"\left\lVert {inner} \right\rVert" + ("_{F}" if rank > 1 else "")
+
+    def root(self, inner: Piece) -> Piece:
+        return Piece(rf"\sqrt{{{'-' if inner.negative else ''}{inner.text}}}")
+
+    def power(self, base: str, exponent: Piece) -> str:
+        return f"{base}^{{{'-' if exponent.negative else ''}{exponent.text}}}"
+
+    def transposed(self, inner: str) -> str:
+        return rf"{inner}^{{\top}}"
+
+    def fraction(self, above: Piece | None, below: Piece) -> Piece:
+        return Piece(rf"\frac{{{above.text if above is not None else '1'}}}{{{below.text}}}", ATOM)
+
+    def juxtapose(self, left: Piece, right: Piece) -> str:
+        digits = right.text[0].isdigit() and left.text[-1].isdigit()
+        if digits:
+            return rf"{left.text} \cdot {right.text}"
+        tight = (left.short and right.short) or right.text.startswith((r"\left", "\\"))
+        return f"{left.text} {'' if tight else chr(92) + ', '}{right.text}"
+
+    def operator(self, name: str, axes: Sequence[int] | None) -> str:
+        known = {"sum": r"\sum", "max": r"\max", "min": r"\min"}
+        operator = known.get(name, rf"\operatorname{{{escaped(name)}}}")
+        return operator if axes is None else operator + f"_{{{' '.join(map(_axis, axes))}}}"
+
+    def function(self, name: str) -> str:
+        return self.functions.get(name, rf"\operatorname{{{escaped(name)}}}")
+
+    def code(self, inner: str) -> str:
+        return rf"\text{{{escaped(inner)}}}"
+
+
+def _axis(axis: int) -> str:
+    return "ijklm"[axis] if axis < 5 else str(axis)
+
+
+LATEX = LatexStyle()
+
+
+def expression_latex(expression: Any, printer: Any) -> str:
+    """The LaTeX of a tensor expression, for SymPy's ``LatexPrinter``."""
+    node = to_graph(expression)
+    names = {n: Piece(printer._print(n.attributes[0])) for n in leaves([node])}
+    page = Page(LATEX, names)
+    piece = page.piece(node)
+    if printer._print_level > 1:  # inside what SymPy writes
+        if piece.level == POWER:
+            return f"{{{page.whole(piece)}}}"  # two exponents in a row are an error in LaTeX
+        if piece.level == PREFIX:  # SymPy does not know how far a sum reaches
+            return page.wrap(piece, ATOM).text
+    return page.whole(piece)
+
+
+def node_latex(node: Node, names: Mapping[Node, Piece] | None = None) -> str:
+    """The LaTeX of a node.
+
+    Examples
+    --------
+    >>> import symdiff as sd
+    >>> from symdiff.bridge import to_graph
+    >>> from symdiff.printing.latex import node_latex
+    >>> X, w = sd.tensor("X", "n", 3), sd.tensor("w", 3)
+    >>> print(node_latex(to_graph(X.T @ (X @ w))))
+    X^{\\top} \\left(X w\\right)
+    """
+    return Page(LATEX, names).text(node)

@@ -1,0 +1,396 @@
+"""Which nodes of a derivation become named steps, and what they are called.
+
+A node is worth a name where it is used twice, where it is the input of an activation or its
+result, where it is the derivative of the loss by such a node, and where a line would become too
+long without. What is trivial (a transpose, a comparison, a number) is folded into its users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from .bridge import to_sympy
+from .graph import Node, apply, consumers, number, walk
+from .language import TensorSymbol
+from .printing.latex import name_latex
+from .printing.notation import ATOM, Piece
+from .printing.text import shown_name, subscript
+
+__all__ = ["Name", "Naming", "choose", "constant_factor", "fold", "is_constant"]
+
+WIDEST = 16
+"""Parts of a formula beyond which a part of it gets a name of its own."""
+
+TRIVIAL = {
+    "transpose", "reshape", "broadcast_to", "negative", "one_hot", "equal", "not_equal", "less",
+    "less_equal", "logical_and", "logical_or", "logical_not",
+}  # fmt: skip
+"""Operations that are repeated rather than named, as long as their operands are short."""
+
+ACTIVATIONS = {
+    "tanh", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "log_sigmoid",
+    "sin", "cos", "erf",
+}  # fmt: skip
+
+_AFFINE = {"add", "subtract", "negative"}
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a step is called: as a symbol, in text and in LaTeX."""
+
+    symbol: sp.Symbol
+    text: str
+    latex: str
+    kind: str
+    index: int | None = None
+
+    @property
+    def piece(self) -> Piece:
+        return Piece(self.text, ATOM, len(self.kind) == 1)
+
+    @property
+    def latex_piece(self) -> Piece:
+        return Piece(self.latex)
+
+
+@dataclass
+class Naming:
+    """The names of a derivation's nodes.
+
+    Attributes
+    ----------
+    forward, backward : dict
+        ``{node: Name}`` in the order of evaluation; the loss is the last forward one.
+    adjoint_of : dict
+        For a backward node, the forward node and the factor: factor times the backward node is
+        the derivative of the loss with respect to the forward node.
+    """
+
+    forward: dict[Node, Name] = field(default_factory=dict)
+    backward: dict[Node, Name] = field(default_factory=dict)
+    adjoint_of: dict[Node, tuple[Node, Node]] = field(default_factory=dict)
+
+    @property
+    def all(self) -> dict[Node, Name]:
+        return {**self.forward, **self.backward}
+
+
+# --- constants ---------------------------------------------------------------------------
+
+
+def is_constant(node: Node) -> bool:
+    """True for numbers, sizes and what is computed from these only."""
+    return all(n.operation in ("number", "size") or n.inputs for n in walk([node]))
+
+
+def constant_factor(node: Node, constant: set[Node]) -> tuple[Node, Node]:
+    """``(factor, rest)`` with ``node = factor * rest``; the factor is a scalar constant."""
+    factor = number(1)
+    while True:
+        if node.operation == "multiply":
+            a, b = node.inputs
+            if a in constant and not a.rank and b.shape == node.shape:
+                factor, node = apply("multiply", factor, a), b
+                continue
+            if b in constant and not b.rank and a.shape == node.shape:
+                factor, node = apply("multiply", factor, b), a
+                continue
+        if node.operation == "divide":
+            a, b = node.inputs
+            if b in constant and not b.rank and a.shape == node.shape and a not in constant:
+                factor, node = apply("divide", factor, b), a
+                continue
+        if node.operation == "negative" and node.inputs[0] not in constant:
+            factor, node = apply("negative", factor), node.inputs[0]
+            continue
+        return factor, node
+
+
+# --- choosing ----------------------------------------------------------------------------
+
+
+class _Choice:
+    """The nodes of one derivation while the named ones are being chosen."""
+
+    def __init__(
+        self, root: Node, gradients: Sequence[Node], adjoints: Mapping[Node, Node]
+    ) -> None:
+        self.root = root
+        self.forward = walk([root])
+        self.is_forward = set(self.forward)
+        self.order = walk([root, *gradients])
+        self.users = consumers([root, *gradients])
+        self.results = {root, *gradients}
+        self.constant: set[Node] = set()
+        for node in self.order:
+            leaf = node.operation in ("number", "size")
+            if leaf or (node.inputs and all(i in self.constant for i in node.inputs)):
+                self.constant.add(node)
+        self.named: set[Node] = {root} if root.inputs else set()
+        self.cores: dict[Node, tuple[Node, Node]] = {}
+        for node, adjoint in adjoints.items():
+            factor, core = constant_factor(adjoint, self.constant)
+            if node.inputs and core not in self.is_forward:
+                self.cores[node] = (core, factor)
+
+    def is_trivial(self, node: Node) -> bool:
+        return not node.inputs or node.operation in TRIVIAL or node in self.constant
+
+    def affine(self) -> list[Node]:
+        """Forward nodes that a matrix product and sums end in: the input of something else."""
+        affine = set()
+        for node in self.forward:
+            if node.operation == "matmul" or (
+                node.operation in _AFFINE and any(i in affine for i in node.inputs)
+            ):
+                affine.add(node)
+        return [
+            n
+            for n in self.forward
+            if n in affine
+            and n is not self.root
+            and any(u.operation not in _AFFINE for u in self.users[n] if u in self.is_forward)
+        ]
+
+    def name_layers(self) -> None:
+        """Inputs and results of activations, and the derivatives by the inputs."""
+        layers = self.affine()
+        for node in self.forward:
+            into_matrix = any(u.operation == "matmul" for u in self.users[node])
+            if node.operation in ACTIVATIONS and into_matrix:
+                self.named.add(node)
+        if len(layers) < 2:
+            return
+        for node in layers:
+            core, _ = self.cores.get(node, (None, None))
+            if core in self.users and not self.is_trivial(core):
+                self.named |= {node, core}
+
+    def name_shared(self) -> None:
+        """What would be written out more than once."""
+        times = dict.fromkeys(self.order, 0)
+        for node in self.results:
+            times[node] += 1
+        for node in reversed(self.order):
+            if times[node] > 1 and not self.is_trivial(node):
+                self.named.add(node)
+            weight = 1 if node in self.named else min(times[node], 2)
+            for operand in node.inputs:
+                times[operand] += weight
+
+    def name_origins(self) -> None:
+        """Forward nodes whose derivative has a name get one too: the one nearest the loss."""
+        origin: dict[Node, Node] = {}
+        for node in self.forward:
+            core, _ = self.cores.get(node, (None, None))
+            if core in self.named and not (
+                origin.get(core) in self.named and node not in self.named
+            ):
+                origin[core] = node
+        self.named.update(n for n in origin.values() if not self.is_trivial(n))
+
+    def name_heavy(self) -> None:
+        """Parts of what would be too long; a sum may be long, it breaks between lines."""
+        weights: dict[Node, int] = {}
+        for node in self.order:
+            parts = {i: weights[i] for i in node.inputs}
+            total = 1 + sum(parts.values())
+            if node.operation not in ("add", "subtract"):
+                while total > WIDEST:
+                    heaviest = max(parts, key=parts.__getitem__)
+                    if parts[heaviest] < 3 or self.is_trivial(heaviest):
+                        break
+                    self.named.add(heaviest)
+                    parts[heaviest] = weights[heaviest] = 1
+                    total = 1 + sum(parts.values())
+            weights[node] = 1 if node in self.named else total
+
+
+def choose(
+    root: Node,
+    gradients: Sequence[Node],
+    adjoints: Mapping[Node, Node],
+    rewritten: Iterable[Node] = (),
+    symbols: Iterable[sp.Symbol] = (),
+) -> Naming:
+    """Choose and name the steps of a derivation.
+
+    Parameters
+    ----------
+    root : Node
+        The loss.
+    gradients : list of Node
+    adjoints : dict
+        ``{forward node: its adjoint}``, in the form that the gradients contain.
+    rewritten : list of Node
+        Nodes that a stability rule has put in; they become steps.
+    symbols : list of Symbol
+        Further symbols whose names are taken.
+    """
+    choice = _Choice(root, gradients, adjoints)
+    choice.named.update(n for n in rewritten if n in choice.users and n.inputs)
+    choice.name_layers()
+    choice.name_shared()
+    choice.name_origins()
+    choice.name_heavy()
+    naming = Naming()
+    _find_origins(choice, naming)
+    taken = _taken(choice.order, symbols)
+    _name_forward(choice, naming, taken)
+    _name_backward(choice, naming, taken)
+    return naming
+
+
+def _find_origins(choice: _Choice, naming: Naming) -> None:
+    """For each named backward node, the named forward node that it is the adjoint of."""
+    for node in choice.forward:
+        core, factor = choice.cores.get(node, (None, None))
+        if core is None or factor is None or core not in choice.named:
+            continue
+        if node in choice.named or core not in naming.adjoint_of:
+            naming.adjoint_of[core] = (node, factor)
+    for core, (node, _) in list(naming.adjoint_of.items()):
+        if node not in choice.named:
+            del naming.adjoint_of[core]
+
+
+# --- naming ------------------------------------------------------------------------------
+
+
+def _taken(order: Iterable[Node], symbols: Iterable[sp.Symbol]) -> set[str]:
+    """Every name that a user has given to a symbol or a size, as typed and as shown."""
+    names = {s.name for s in symbols}
+    for node in order:
+        if node.operation == "symbol":
+            names.add(node.attributes[0].name)
+        sizes = node.attributes[:1] if node.operation in ("size", "arange") else ()
+        for size in (*node.shape, *sizes):
+            names |= {s.name for s in getattr(size, "free_symbols", ())}
+    return names | {shown_name(n) for n in names} | {"I", "e"}
+
+
+def _name_forward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
+    kinds = {n: _kind(n) for n in choice.forward if n in choice.named and n is not choice.root}
+    counted = list(kinds.values())
+    counters: dict[str, int] = {}
+    for node, kind in kinds.items():
+        source = naming.forward.get(node.inputs[0]) if kind == "h" else None
+        index = source.index if source is not None and source.kind == "z" else None
+        single = counted.count(kind) == 1 and index is None
+        naming.forward[node] = _indexed(node, kind, index, single, counters, taken)
+    if choice.root in choice.named:
+        letter = next(c for c in ("L", "J", "loss", *_numbered("L")) if c not in taken)
+        taken.add(letter)
+        naming.forward[choice.root] = Name(
+            _symbol(letter, choice.root), shown_name(letter), name_latex(letter), "L"
+        )
+
+
+def _numbered(kind: str) -> Iterable[str]:
+    index = 1
+    while True:
+        yield f"{kind}{index}"
+        index += 1
+
+
+def _indexed(
+    node: Node, kind: str, index: int | None, single: bool, counters: dict[str, int],
+    taken: set[str],
+) -> Name:  # fmt: skip
+    ascii_kind = {"δ": "delta"}.get(kind, kind)
+    if single and not taken & {kind, ascii_kind}:
+        taken |= {kind, ascii_kind}
+        return Name(_symbol(ascii_kind, node), kind, name_latex(ascii_kind), kind)
+    wanted = index
+    while True:
+        if wanted is None:
+            counters[kind] = wanted = counters.get(kind, 0) + 1
+        name, shown = f"{ascii_kind}{wanted}", f"{kind}{subscript(wanted)}"
+        if not taken & {name, shown}:
+            break
+        wanted = None
+    taken |= {name, shown}
+    return Name(_symbol(name, node), shown, name_latex(name), kind, wanted)
+
+
+def _kind(node: Node) -> str:
+    """The letter of a forward step: z before an activation, h after it, r for a residual."""
+    if node.dtype == "bool":
+        return "c"
+    if node.operation in ACTIVATIONS:
+        return "h"
+    core = node
+    while core.operation in _AFFINE:
+        core = next((i for i in core.inputs if _leads_to_product(i)), core.inputs[0])
+    if core.operation == "matmul":
+        return "r" if node.operation == "subtract" else "z"
+    if node.operation in ("sum", "max", "min", "logsumexp"):
+        return "s"
+    return "r" if node.operation == "subtract" else "u"
+
+
+def _leads_to_product(node: Node) -> bool:
+    return node.operation == "matmul" or node.operation in _AFFINE
+
+
+def _name_backward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
+    nodes = [n for n in choice.order if n in choice.named and n not in choice.is_forward]
+    origins = {n: naming.forward[naming.adjoint_of[n][0]] for n in nodes if n in naming.adjoint_of}
+    kinds = [name.kind for name in origins.values()]
+    layer = "z" if "z" in kinds else "r"
+    counters: dict[str, int] = {}
+    for node in nodes:
+        origin = origins.get(node)
+        if origin is None:
+            single = len(nodes) - len(origins) == 1
+            naming.backward[node] = _indexed(node, "v", None, single, counters, taken)
+        elif origin.kind == layer:
+            single = kinds.count(layer) == 1 and origin.index is None
+            naming.backward[node] = _indexed(node, "δ", origin.index, single, counters, taken)
+        else:
+            naming.backward[node] = _adjoint_name(node, origin, taken)
+
+
+def _adjoint_name(node: Node, of: Name, taken: set[str]) -> Name:
+    name, shown = f"delta_{of.symbol.name}", f"δ{of.text}"
+    latex = rf"\delta_{{{of.latex}}}"
+    while taken & {name, shown}:
+        name, shown, latex = name + "_", shown + "′", latex + "'"
+    taken |= {name, shown}
+    return Name(_symbol(name, node), shown, latex, "δ" + of.kind)
+
+
+def _symbol(name: str, node: Node) -> sp.Symbol:
+    if not node.shape and node.dtype == "real":
+        return sp.Symbol(name)
+    return TensorSymbol(name, node.shape, node.dtype)
+
+
+# --- expressions over names --------------------------------------------------------------
+
+
+def fold(node: Node, names: Mapping[Node, Name], own: bool = False) -> Any:
+    """The SymPy expression of a node over the named ones.
+
+    With ``own`` the node is spelled out even if it has a name itself.
+    """
+    if node in names and not own:
+        return names[node].symbol
+    new: dict[Node, Node] = {}
+    for n in [*walk(node.inputs, names), node]:
+        for operand in n.inputs:
+            if operand in names and operand not in new:
+                new[operand] = _leaf(names[operand].symbol, operand)
+        inputs = tuple(new[i] for i in n.inputs)
+        same = inputs == n.inputs
+        new[n] = n if same else apply(n.operation, *inputs, attributes=n.attributes)
+    return to_sympy([new[node]])[0]
+
+
+def _leaf(symbol: sp.Symbol, node: Node) -> Node:
+    return apply("symbol", attributes=(symbol, node.shape, node.dtype))
