@@ -90,6 +90,8 @@ def layout(phases: Iterable[Phase], flat: Mapping[str, str]) -> dict[str, Pool]:
             if buffer in done:
                 continue
             done.add(buffer)
+            if buffer.array:
+                continue
             if buffer.slot is not None:
                 buffer.array, buffer.offset = flat[buffer.space], const(buffer.slot)
             elif buffer.space in POOLS:

@@ -27,7 +27,8 @@ from typing import Any
 SPACES = {
     "data": "an input array, read only",
     "parameter": "a part of the flat array of parameters",
-    "output": "an output array, or a part of the flat gradient",
+    "output": "an output array",
+    "gradient": "a part of the flat gradient",
     "state": "a part of the flat optimizer state",
     "constant": "a constant array of the model, read only",
     "shared": "work memory that all threads see",

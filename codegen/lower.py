@@ -53,12 +53,13 @@ TILE = 64
 
 @dataclass(frozen=True)
 class Output:
-    """Where a result goes: a node, and the buffer that receives it."""
+    """Where a result goes: a node, and the buffer (an existing one, if given) that receives it."""
 
     node: Node
     name: str
     space: str
     slot: int | None = None
+    buffer: Buffer | None = None
 
 
 def decompose(roots: Sequence[Node]) -> list[Node]:
@@ -125,7 +126,7 @@ class Lowering:
         self._pending: list[tuple[Node, Buffer, Buffer]] = []
         self._targets: dict[Node, list[Buffer]] = {}
         for root, output in zip(roots, outputs, strict=True):
-            buffer = self._buffer(root, output.name, output.space)
+            buffer = output.buffer or self._buffer(root, output.name, output.space)
             buffer.slot = output.slot
             self._targets.setdefault(root, []).append(buffer)
         self.phases = self._lower()
@@ -462,7 +463,7 @@ def _symbol(low: Lowering, node: Node, index: Index) -> Expr:
     buffer = low.symbols[node]
     if not isinstance(buffer, Buffer):
         return buffer
-    if buffer.row_axis is not None and low.gathered is not None:
+    if buffer.row_axis is not None and low.gathered is not None and buffer.space == "data":
         row = Load(low.gathered, (index[buffer.row_axis],))
         index = (*index[: buffer.row_axis], row, *index[buffer.row_axis + 1 :])
     return Load(buffer, index)

@@ -122,14 +122,18 @@ def bind(
     ufunc: bool = False,
     surplus: bool = False,
     roots: Sequence[Node] = (),
+    known: Mapping[Size, int] | None = None,
 ) -> tuple[dict[Node, np.ndarray], dict[Size, int]]:
     """Arrays of the symbol nodes and the sizes they imply.
 
-    With ``ufunc`` scalar symbols take arrays of any shapes that broadcast.
+    With ``ufunc`` scalar symbols take arrays of any shapes that broadcast. ``known`` sizes are
+    those that the parameters of a model fix.
     """
+    needed = required_sizes(roots)
+    symbols = [*symbols, *size_sources(symbols, values, needed)]
     check_names(symbols, values, surplus)
-    sizes: dict[Size, int] = {}
-    origin: dict[Size, str] = {}
+    sizes: dict[Size, int] = dict(known or {})
+    origin: dict[Size, str] = dict.fromkeys(sizes, "the parameters")
     arrays: dict[Node, np.ndarray] = {}
     for node in symbols:
         symbol = node.attributes[0]
@@ -150,12 +154,30 @@ def bind(
         except ValueError:
             shapes = ", ".join(f"{n.attributes[0]}: {a.shape}" for n, a in arrays.items())
             raise BindingError(f"the arrays do not broadcast: {shapes}") from None
-    unknown = {s for s in required_sizes(roots) if s not in sizes}
+    unknown = {s for s in needed if s not in sizes}
     if unknown:
         raise BindingError(
             f"the size {', '.join(sorted(map(str, unknown)))} is not known from any array"
         )
     return arrays, sizes
+
+
+def size_sources(
+    symbols: Sequence[Node], values: Mapping[Any, Any], needed: set[Size]
+) -> list[Node]:
+    """The symbols that occur nowhere and are bound, but whose arrays give a size that is needed.
+
+    The gradient of ``sum(X)`` is ones: only the array of ``X`` says how many.
+    """
+    known = {d for node in symbols for d in node.shape}
+    found = []
+    for symbol in values if isinstance(values, Mapping) else ():
+        node = to_graph(symbol) if isinstance(symbol, sp.Symbol) else None
+        if node is None or node.operation != "symbol" or node in symbols:
+            continue
+        if any(d in needed and d not in known for d in node.shape):
+            found.append(node)
+    return found
 
 
 def required_sizes(roots: Sequence[Node]) -> set[Size]:

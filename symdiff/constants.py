@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ class Array(sp.Atom):
         float64, int64 or bool, C-contiguous, read-only.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("digest", "value")
 
     value: np.ndarray
+    digest: str
 
     def __new__(cls, array: Any) -> Array:
         value = np.asarray(array)
@@ -41,6 +43,7 @@ class Array(sp.Atom):
         obj = super().__new__(cls)
         obj.value = np.array(value, dtype=kind, order="C")
         obj.value.flags.writeable = False
+        obj.digest = hashlib.sha256(obj.value.tobytes()).hexdigest()
         return obj
 
     @property
@@ -52,7 +55,7 @@ class Array(sp.Atom):
         return {"f": "real", "i": "int", "b": "bool"}[self.value.dtype.kind]
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.value.shape, self.value.dtype.str, self.value.tobytes())
+        return (self.value.shape, self.value.dtype.str, self.digest)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return (self.value,)
@@ -61,7 +64,8 @@ class Array(sp.Atom):
         return None
 
     def sort_key(self, order: Any = None) -> Any:
-        return self.class_key(), (1, (str(hash(self)),)), sp.S.One.sort_key(), sp.S.One
+        """An order that is the same in every process."""
+        return self.class_key(), (1, (self.digest,)), sp.S.One.sort_key(), sp.S.One
 
     def _sympystr(self, printer: Any) -> str:
         flat = ", ".join(f"{v:g}" for v in self.value.ravel()[:4])

@@ -7,7 +7,7 @@ compiles; nothing is derived a second time to be explained.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -117,6 +117,7 @@ class Derivation:
         naming = self.naming
         names = naming.all
         rewritten = {after: rule.name for rule, _, after in self.applied}
+        origins = {of for of, _ in naming.adjoint_of.values()}
         made: dict[Node, Step] = {}
         for node, name in naming.forward.items():
             rule = rewritten.get(node) or self._forward_rule(node)
@@ -125,7 +126,7 @@ class Derivation:
             )
         for node, name in naming.backward.items():
             of, factor = naming.adjoint_of.get(node, (None, number(1)))
-            rule = node.row.rule or node.operation if of is None else self._adjoint_rule(of)
+            rule = _rule(node) if of is None else self.rules_between(of, origins)
             origin = made[of] if of is not None else None
             scale = fold(factor, {})
             made[node] = Step(
@@ -142,34 +143,113 @@ class Derivation:
     def _forward_rule(self, node: Node) -> str:
         names = self.naming.forward
         below = [n for n in walk(node.inputs, names) if n.inputs]
-        return _joined(n.row.rule or n.operation for n in [*below, node])
+        return ", ".join(dict.fromkeys(_rule(n) for n in [*below, node]))
 
-    def _adjoint_rule(self, node: Node) -> str:
-        """The rules between the adjoint of a forward node and the named ones before it."""
+    def rules_between(self, node: Node, stop: Container[Node]) -> str:
+        """The rules that lead to the adjoint of a forward node, from those in ``stop``."""
         rules: list[str] = []
         pending, seen = [node], {node}
         while pending:
-            for user in self.users(pending.pop()):
+            for user in self._users.get(pending.pop(), []):
                 if user in seen or user not in self.adjoint_nodes:
                     continue
                 seen.add(user)
-                rules.append(user.row.rule or user.operation)
-                if self._starts_afresh(user):
-                    continue
-                pending.append(user)
-        return _joined(reversed(rules))
-
-    def _starts_afresh(self, node: Node) -> bool:
-        return any(of is node for of, _ in self.naming.adjoint_of.values())
+                rules.append(_rule(user))
+                if user not in stop:
+                    pending.append(user)
+        return ", ".join(dict.fromkeys(reversed(rules)))
 
     @cached_property
     def _users(self) -> dict[Node, list[Node]]:
+        """For each forward node, the forward nodes that read it."""
         result: dict[Node, list[Node]] = {}
         for node in walk([self.loss_node]):
             for operand in dict.fromkeys(node.inputs):
                 result.setdefault(operand, []).append(node)
         return result
 
-    def users(self, node: Node) -> list[Node]:
-        """The forward nodes that read a forward node."""
-        return self._users.get(node, [])
+    # --- what a person reads -------------------------------------------------------------
+
+    def __str__(self) -> str:
+        return derivation_text(self)
+
+    def __repr__(self) -> str:
+        names = ", ".join(map(str, self.parameters))
+        return f"<Derivation by {names}: {len(self.steps)} steps>"
+
+    def latex(self) -> str:
+        """The named steps and the gradients as an ``aligned`` environment."""
+        return derivation_latex(self)
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def explain(self, parameter: sp.Symbol) -> str:
+        """The chain of rules from the loss to one parameter, one rule per line.
+
+        Examples
+        --------
+        >>> import symdiff as sd
+        >>> from symdiff.derivation import derive
+        >>> X, w, y = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("y", "n")
+        >>> print(derive(sd.sum((X @ w - y) ** 2), w).explain(w))
+        """
+        if parameter not in self.gradient_nodes:
+            known = ", ".join(map(str, self.parameters))
+            raise InvalidArgument(
+                f"{parameter} is not a parameter of this derivation, which has {known}; "
+                "derive the loss with respect to it"
+            )
+        return explanation_text(self, parameter)
+
+    def operations(self) -> dict[str, dict[str, int]]:
+        """How many operations of each kind the loss takes, and how many more the gradients.
+
+        Examples
+        --------
+        >>> import symdiff as sd
+        >>> from symdiff.derivation import derive
+        >>> X, w, y = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("y", "n")
+        >>> derive(sd.sum((X @ w - y) ** 2), w).operations()
+        """
+        forward = walk([self.loss_node])
+        backward = walk(self.gradient_nodes.values(), set(forward))
+        return {"forward": _counted(forward), "backward": _counted(backward)}
+
+    def graph(self) -> Drawing:
+        """The forward graph extended by the nodes of the gradients; ``.dot()`` is its text."""
+        return draw(self)
+
+
+def _rule(node: Node) -> str:
+    return node.row.rule or node.operation
+
+
+def _counted(nodes: Iterable[Node]) -> dict[str, int]:
+    return dict(Counter(n.operation for n in nodes if n.row.kind != "leaf").most_common())
+
+
+def derive(loss: Any, wrt: Any) -> Derivation:
+    """The gradient of a scalar loss as named steps.
+
+    Parameters
+    ----------
+    loss : sympy.Expr
+        A scalar.
+    wrt : Symbol or list of Symbol
+
+    Returns
+    -------
+    Derivation
+        ``print`` shows it; ``.gradients`` and ``.steps`` are SymPy expressions.
+
+    Examples
+    --------
+    >>> import symdiff as sd
+    >>> from symdiff.derivation import derive
+    >>> X, w, b = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("b")
+    >>> y = sd.tensor("y", "n")
+    >>> print(derive(sd.losses.binary_cross_entropy(X @ w + b, y), [w, b]))
+    """
+    nodes, _ = parameter_nodes(wrt)
+    return Derivation(loss, tuple(dict.fromkeys(n.attributes[0] for n in nodes)))

@@ -17,7 +17,7 @@ from sympy.core.sympify import _sympify as strictly  # never runs text
 from .bridge import describe, instantiate, to_graph, to_sympy
 from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply, number, walk
-from .rewrite import ALGEBRA, Rewriter, algebra, stabilise
+from .rewrite import ALGEBRA, Applied, Rewriter, algebra, stabilise
 from .shapes import broadcast, text
 from .structural import add, broadcast_to, multiply, unbroadcast, zeros
 
@@ -195,7 +195,7 @@ def pullback(root: Node, seed: Node, targets: Sequence[Node]) -> tuple[list[Node
     return gradients, adjoints
 
 
-def loss_node(loss: Any) -> Node:
+def loss_node(loss: Any, applied: Applied | None = None) -> Node:
     """The stabilised graph of a loss; it must be a real scalar."""
     from .language import as_expression
 
@@ -208,7 +208,7 @@ def loss_node(loss: Any) -> Node:
             f"a loss must be a scalar, got {describe(root)} with shape {text(root.shape)}; "
             "take sd.sum or sd.mean of it"
         )
-    return stabilise([root])[0]
+    return stabilise([root], applied)[0]
 
 
 def parameter_nodes(wrt: Any) -> tuple[list[Node], bool]:

@@ -126,13 +126,27 @@ def apply(operation: str, *inputs: Node, attributes: Attributes = ()) -> Node:
         row = OPERATIONS[operation]
     except KeyError:
         raise UnsupportedOperation(f"there is no operation named {operation!r}") from None
-    key = (operation, tuple(map(id, inputs)), _typed(attributes))
+    key = _Key((operation, tuple(map(id, inputs)), _typed(attributes)))
     node = _interned.get(key)
     if node is not None:
         return node
     shape, dtype = row.infer(inputs, attributes)
     with _lock:
         return _interned.setdefault(key, Node(operation, inputs, attributes, shape, dtype))
+
+
+class _Key(tuple[Any, ...]):
+    """A key that hashes once: it is removed when SymPy may be gone already, at exit."""
+
+    _hash: int
+
+    def __new__(cls, parts: tuple[Any, ...]) -> _Key:
+        key = super().__new__(cls, parts)
+        key._hash = tuple.__hash__(key)
+        return key
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 def _typed(value: Any) -> Any:

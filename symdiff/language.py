@@ -513,8 +513,8 @@ def _retype(expression: sp.Expr, node: Node) -> Any:
     return obj
 
 
-class ArrayExpression(TensorExpression, Array):
-    """A constant array in an expression."""
+class ArrayExpression(Array, TensorExpression):
+    """A constant array in an expression; Array comes first, since it compares by value."""
 
     __slots__ = ()
 
@@ -522,10 +522,6 @@ class ArrayExpression(TensorExpression, Array):
         return Basic.__eq__(self, other)
 
     __hash__ = Array.__hash__
-
-    @property
-    def shape(self) -> Shape:
-        return self.value.shape
 
 
 def _postprocess(expression: Any) -> Any:
@@ -607,8 +603,9 @@ def constant(array: Any) -> Any:
     if value.dtype == object:
         if value.ndim and _holds_expressions(value.ravel()):
             raise InvalidType(
-                "a NumPy array of SymPy expressions: keep the tensor on the left of the operator "
-                "or build it with sd.stack"
+                "a NumPy array of SymPy expressions: NumPy took an operator apart, element by "
+                "element; write sd.constant(array) there, or sd.exp(X) for sp.exp(X), or build "
+                "the tensor with sd.stack"
             )
         raise InvalidType("a constant array must hold numbers, got dtype object")
     if value.ndim == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 import sympy as sp
@@ -284,18 +285,17 @@ def _name_forward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
         single = counted.count(kind) == 1 and index is None
         naming.forward[node] = _indexed(node, kind, index, single, counters, taken)
     if choice.root in choice.named:
-        letter = next(c for c in ("L", "J", "loss", *_numbered("L")) if c not in taken)
+        letter = next(
+            c for c in chain(["L", "J", "loss"], _numbered()) if c not in taken
+        )
         taken.add(letter)
         naming.forward[choice.root] = Name(
             _symbol(letter, choice.root), shown_name(letter), name_latex(letter), "L"
         )
 
 
-def _numbered(kind: str) -> Iterable[str]:
-    index = 1
-    while True:
-        yield f"{kind}{index}"
-        index += 1
+def _numbered() -> Iterable[str]:
+    return (f"L{index}" for index in count(1))
 
 
 def _indexed(

@@ -126,11 +126,19 @@ def _leaf(name: str, infer: Callable[[Attributes], tuple[Shape, str]], numpy: Nu
 # --- reductions ------------------------------------------------------------------------
 
 
+_NEED_ELEMENTS = ("max", "min", "argmax", "argmin")
+
+
+def _check_not_empty(node: Node, x: Any) -> None:
+    if node.operation in _NEED_ELEMENTS and 0 in (x.shape[a] for a in node.attributes[0]):
+        raise ShapeError(f"{node.operation} of no elements: {_describe(node.inputs[0])} = {x.shape}")
+
+
 def _infer_reduction(name: str, result: str | None) -> Callable[..., tuple[Shape, str]]:
     def infer(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
         (x,) = inputs
         axes, keepdims = attributes
-        if name in ("max", "min", "argmax", "argmin") and 0 in (x.shape[a] for a in axes):
+        if name in _NEED_ELEMENTS and 0 in (x.shape[a] for a in axes):
             raise ShapeError(f"{name} of no elements: {_describe(x)}, axes {axes}")
         dtype = result or ("real" if x.dtype == "real" else "int")
         return reduce_shape(x.shape, axes, keepdims), dtype
@@ -143,6 +151,7 @@ def _reduction(function: Callable[..., Any]) -> Numpy:
         axes, keepdims = node.attributes
         x = np.asarray(arrays[0])
         x = x.astype(np.int64) if x.dtype == np.bool_ else x
+        _check_not_empty(node, x)
         return function(x, axis=axes, keepdims=keepdims)
 
     return numpy
@@ -165,6 +174,7 @@ def _numpy_arg(function: Any) -> Numpy:
     def numpy(arrays: list[Any], node: Node, sizes: Any) -> Any:
         axes, keepdims = node.attributes
         x = np.asarray(arrays[0])
+        _check_not_empty(node, x)
         if len(axes) == x.ndim:
             result = function(x.reshape(-1))
             return np.reshape(result, (1,) * x.ndim) if keepdims else result

@@ -3,6 +3,9 @@
 import numpy as np
 
 import symdiff as sd
+from symdiff.binding import required_sizes, size_sources
+from symdiff.bridge import to_graph
+from symdiff.graph import leaves
 
 # weights of f(x - 2h), f(x - h), f(x + h), f(x + 2h): exact for polynomials up to degree 4
 STENCIL = ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12))
@@ -22,22 +25,13 @@ def finite_difference(function, values, symbol, step=1e-3):
     return result
 
 
-def used(expression, values):
-    """The values of the symbols that an expression still contains."""
-    from symdiff.bridge import to_graph
-    from symdiff.graph import leaves
-
-    symbols = {n.attributes[0] for n in leaves([to_graph(expression)])}
-    return {s: v for s, v in values.items() if s in symbols}
-
-
 def value(expression, values, dtype="float64"):
-    """Evaluate, given the values of more symbols than the expression needs.
-
-    A gradient that has become zeros knows its sizes only from arrays, so those that it needs
-    are named by adding zero times the symbols.
-    """
-    return sd.evaluate(expression, used(expression, values), dtype=dtype)
+    """Evaluate, given the values of more symbols than the expression needs."""
+    root = to_graph(expression)
+    symbols = leaves([root])
+    sources = size_sources(symbols, values, required_sizes([root]))
+    needed = {n.attributes[0] for n in (*symbols, *sources)}
+    return sd.evaluate(expression, {s: v for s, v in values.items() if s in needed}, dtype=dtype)
 
 
 def check(loss, symbols, values, rtol=1e-7, atol=1e-8, step=1e-3):

@@ -16,7 +16,7 @@ CONTROL = ("tid", "nth", "chunks", "barrier", "status")
 """Arguments that every function kernel has, before sizes and arrays."""
 
 TRAINING = (
-    "tid", "nth", "barrier", "status", "start", "steps", "passed", "per_pass", "shuffled",
+    "tid", "nth", "barrier", "status", "start", "steps", "passed", "epochs", "per_pass", "shuffled",
     "samples_count", "grain", "most_chunks", "update_chunks", "random", "offsets", "order", "losses",
 )  # fmt: skip
 """Arguments that every training kernel has, before sizes and arrays."""
@@ -49,6 +49,7 @@ class Program:
     arrays: dict[str, str]
     pools: Mapping[str, Pool]
     update: list[Phase] = field(default_factory=list)
+    update_sizes: list[str] = field(default_factory=list)
     update_rows: Expr | None = None
     update_pools: Mapping[str, Pool] = field(default_factory=dict)
     gathered: bool = False
@@ -116,10 +117,11 @@ def training_source(program: Program) -> str:
     """A kernel that runs many steps: choose the batch, forward and backward, update."""
     walk = Walk(program.real, program.sizes, program.rows, program.pools)
     _write_phases(walk, program.phases)
-    update = Walk(program.real, program.sizes, program.update_rows, program.update_pools)
+    update = Walk(program.real, program.update_sizes, program.update_rows, program.update_pools)
     _write_phases(update, program.update)
     rows = program.rows.name if isinstance(program.rows, Var) else None
-    fixed = [s for s in program.sizes if s not in (rows, "step", "epoch")]
+    every = dict.fromkeys([*program.sizes, *program.update_sizes])
+    fixed = [s for s in every if s not in (rows, "step", "epoch")]
     arguments = ", ".join([*TRAINING, *fixed, *program.arrays])
     one, two = INDENT, INDENT * 2
     entry = ["", "@compiler.entry", f"def run({arguments}):"]
@@ -131,7 +133,7 @@ def training_source(program: Program) -> str:
         f"{one}for k in range(start, start + steps):",
         f"{two}step = passed + k  # completed updates",
         f"{two}batch = k % per_pass",
-        f"{two}epoch = step // per_pass",
+        f"{two}epoch = epochs + k // per_pass",
     ]
     if rows is not None:
         entry += [

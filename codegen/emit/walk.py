@@ -26,6 +26,7 @@ from ..loop_ir import (
     const,
     flat_index,
     plus,
+    statements,
     times,
 )
 from ..names import comment
@@ -275,7 +276,8 @@ class Walk:
                 self._gemm(s, depth)
 
     def _loop(self, s: Loop, depth: int) -> None:
-        if s.formula:
+        inner = statements(s.body)
+        if s.formula and not any(getattr(i, "formula", "") for i in inner):
             self.line(depth, f"# {comment(s.formula)}")
         extent = f"range({self.text(s.extent)})"
         if self._by_rows(s.extent):

@@ -114,6 +114,7 @@ class Page:
         self.names: dict[Node, Piece] = dict(names or {})
         self._pieces: dict[Node, Piece] = dict(self.names)
         self._depths: dict[Node, tuple[bool, int]] = {}
+        self._sizes: dict[Node, int] = dict.fromkeys(self.names, 1)
 
     def piece(self, node: Node) -> Piece:
         """A node as part of something else, possibly without its minus sign."""
@@ -162,6 +163,20 @@ class Page:
                 1 + max(height for _, height in below),
             )
         return self._depths[node]
+
+    def name(self, node: Node, piece: Piece) -> None:
+        """Give a node a name from here on."""
+        self.names[node] = self._pieces[node] = piece
+        self._sizes[node] = 1
+
+    def size(self, node: Node, own: bool = False) -> int:
+        """How many parts the text of a node has; with ``own``, of its definition."""
+        for n in walk(node.inputs if own else [node], self._sizes):
+            self._sizes[n] = self._size(n)
+        return self._size(node) if own else self._sizes[node]
+
+    def _size(self, node: Node) -> int:
+        return 1 + sum(self._sizes[i] for i in node.inputs)
 
     def _lay_out(self, node: Node) -> Piece:
         special = LAYOUTS.get(node.operation)

@@ -1,0 +1,126 @@
+"""Batches: which samples each step sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symdiff.errors import IndexOutOfRange, InvalidArgument, InvalidType
+
+
+@dataclass
+class Plan:
+    """The samples of every step of a run.
+
+    Attributes
+    ----------
+    order : numpy.ndarray of int64
+        Sample numbers, batch after batch.
+    offsets : numpy.ndarray of int64
+        Step k of a pass uses ``order[offsets[k]:offsets[k + 1]]``.
+    steps : int
+        All steps of the run.
+    shuffled : bool
+        Whether ``order`` is shuffled before each pass.
+    gathered : bool
+        False where the rows are used in the order of the data.
+    passes_are_epochs : bool
+        Whether a pass through ``offsets`` is an epoch.
+    """
+
+    order: np.ndarray
+    offsets: np.ndarray
+    steps: int
+    shuffled: bool
+    gathered: bool
+    passes_are_epochs: bool
+
+    @property
+    def per_pass(self) -> int:
+        return len(self.offsets) - 1
+
+    def weights(self, start: int, count: int) -> np.ndarray:
+        """The number of samples of steps ``start … start + count - 1``."""
+        sizes = np.diff(self.offsets)
+        return sizes[np.arange(start, start + count) % self.per_pass]
+
+
+def whole_number(value: Any, name: str, least: int) -> int:
+    """An int argument of at least ``least``."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise InvalidType(f"{name} must be an int, got {value!r}")
+    number = int(value)
+    if number < least:
+        raise InvalidArgument(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def plan_batches(
+    samples: int | None,
+    epochs: int | None,
+    steps: int | None,
+    batch_size: int | None,
+    shuffle: bool,
+    order: Any,
+) -> Plan:
+    """Plan a run; ``samples`` is None for a loss without samples."""
+    if order is not None:
+        if epochs is not None or steps is not None or batch_size is not None:
+            raise InvalidArgument("order= is all that runs: leave out epochs, steps and batch_size")
+        return _given(order, samples)
+    if epochs is not None and steps is not None:
+        raise InvalidArgument("give either epochs= or steps=, not both")
+    if samples is None:
+        if batch_size is not None:
+            raise InvalidArgument("batch_size= needs data with a sample axis")
+        count = whole_number(steps if steps is not None else epochs if epochs is not None else 1,
+                             "steps" if steps is not None else "epochs", 0)  # fmt: skip
+        return Plan(np.zeros(1, np.int64), np.array([0, 1]), count, False, False, True)
+    if samples == 0:
+        raise InvalidArgument("the data are empty: training needs at least one sample")
+    size = samples if batch_size is None else whole_number(batch_size, "batch_size", 1)
+    size = min(size, samples)
+    offsets = np.append(np.arange(0, samples, size), samples).astype(np.int64)
+    per_pass = len(offsets) - 1
+    if steps is not None:
+        total = whole_number(steps, "steps", 0)
+    else:
+        total = per_pass * whole_number(1 if epochs is None else epochs, "epochs", 0)
+    mixed = bool(shuffle) and size < samples
+    order = np.arange(samples, dtype=np.int64)
+    return Plan(order, offsets, total, mixed, mixed, True)
+
+
+def _given(order: Any, samples: int | None) -> Plan:
+    if samples is None:
+        raise InvalidArgument("order= needs data with a sample axis")
+    if isinstance(order, np.ndarray) and order.ndim == 2:
+        rows: Sequence[np.ndarray] = list(order)
+    elif isinstance(order, np.ndarray) and order.ndim != 2:
+        raise InvalidArgument(
+            f"order= must have shape (steps, batch), got {order.shape}; for one sample per step "
+            "use order[:, None]"
+        )
+    else:
+        rows = [np.asarray(r) for r in order]
+    for number, row in enumerate(rows):
+        if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
+            raise InvalidArgument(
+                f"order= must hold 1-D integer arrays; step {number} has dtype {row.dtype} and "
+                f"shape {row.shape}"
+            )
+        if row.size == 0:
+            raise InvalidArgument(f"order=: step {number} has no samples")
+        if row.min() < -samples or row.max() >= samples:
+            raise IndexOutOfRange(
+                f"order=: step {number} names samples {row.min()}..{row.max()}, there are {samples}"
+            )
+    flat = np.concatenate([np.asarray(r, np.int64) for r in rows] or [np.zeros(0, np.int64)])
+    flat = np.where(flat < 0, flat + samples, flat).astype(np.int64)
+    offsets = np.cumsum([0, *(r.size for r in rows)]).astype(np.int64)
+    if not rows:
+        return Plan(np.zeros(1, np.int64), np.array([0, 1]), 0, False, True, False)
+    return Plan(flat, offsets, len(rows), False, True, False)

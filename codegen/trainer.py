@@ -1,0 +1,615 @@
+"""``codegen.Trainer``: a loss, parameters and an optimizer, trained by one compiled loop."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from symdiff import optimizers
+from symdiff.binding import bind, check_names, unify
+from symdiff.bridge import describe, to_graph
+from symdiff.errors import (
+    BindingError,
+    IndexOutOfRange,
+    InvalidArgument,
+    InvalidType,
+    ShapeError,
+)
+from symdiff.gradient import parameter_nodes, pullback
+from symdiff.graph import Node, apply, leaves, number
+from symdiff.language import as_expression
+from symdiff.rewrite import algebra, stabilise
+from symdiff.shapes import Size, concrete_shape, text
+from symdiff.structural import reduce_sum, size_node
+
+from .data import Plan, plan_batches
+from .history import History
+from .kernel import FunctionKernel, Options, check_threads, choose_rows
+from .labels import check_labels
+from .training import TrainingKernel, UpdateRule
+from .vectorise import SAMPLES, is_scalar, vectorise
+
+BLOCK_SECONDS = 0.15
+"""Python gets control back about this often, for progress and for Ctrl-C."""
+
+Callback = Callable[["Trainer", History], Any]
+
+
+class Trainer:
+    """Trains the parameters of a loss.
+
+    Parameters
+    ----------
+    loss : sympy.Expr
+        A scalar. A loss whose data are plain scalar symbols is the loss of one sample.
+    parameters : dict
+        ``{symbol: start}``: an array, a number, or an initialiser of ``symdiff.init``.
+        Whatever else the loss contains is data.
+    optimizer : symdiff.optimizers.Optimizer, optional
+        By default ``Adam()``.
+    dtype : {"float64", "float32"}
+    target : {"cpu"}
+    seed : int
+        For initialisers and shuffling: the same seed gives the same bits.
+    threads : int, optional
+        At most this many; the results do not depend on it.
+    reduction : {"mean", "sum"}
+        How the losses of samples combine where the loss is that of one sample.
+    math : {"fast", "accurate"}
+
+    Attributes
+    ----------
+    parameters : dict
+        ``{symbol: array}``, copies of the current values.
+    source : str
+        The generated kernel as readable Python.
+    derivation : symdiff.derivation.Derivation
+        The steps that lead from the loss to its gradients.
+
+    Examples
+    --------
+    >>> import sympy as sp, symdiff as sd, codegen
+    >>> a, x, y = sp.symbols("a x y")
+    >>> trainer = codegen.Trainer((a * x - y) ** 2, {a: 0.0}, sd.optimizers.SGD(0.1))
+    >>> history = trainer.fit({x: [1.0, 2.0, 3.0], y: [2.0, 4.0, 6.0]}, epochs=50)
+    >>> round(float(trainer.parameters[a]), 6)
+    2.0
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        parameters: Mapping[Any, Any],
+        optimizer: optimizers.Optimizer | None = None,
+        dtype: Any = "float64",
+        target: str = "cpu",
+        seed: int = 0,
+        threads: int | None = None,
+        reduction: str = "mean",
+        math: str = "fast",
+    ) -> None:
+        if not isinstance(parameters, Mapping):
+            raise InvalidType(
+                f"parameters are given as {{symbol: start}}, got {type(parameters).__name__}"
+            )
+        if not parameters:
+            raise InvalidArgument("there are no parameters to train")
+        if reduction not in ("mean", "sum"):
+            raise InvalidArgument(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+        optimizer = optimizers.Adam() if optimizer is None else optimizer
+        if not isinstance(optimizer, optimizers.Optimizer):
+            raise InvalidType(
+                f"optimizer must come from sd.optimizers, got {type(optimizer).__name__}; "
+                "call the class: sd.optimizers.Adam(1e-3)"
+            )
+        self._loss = as_expression(loss)
+        self._start = dict(parameters)
+        self._optimizer = optimizer
+        self._options = Options(np.dtype(dtype).name, target, math)
+        self._threads = check_threads(threads)
+        self._seed = seed
+        self._reduction = reduction
+        self._prepare()
+        self.reset()
+
+    # --- construction --------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        root = to_graph(self._loss)
+        if root.shape:
+            raise ShapeError(
+                f"a loss must be a scalar, got {describe(root)} with shape {text(root.shape)}; "
+                "take sd.sum or sd.mean of it"
+            )
+        if root.dtype == "bool":
+            raise InvalidType(f"a loss must be a number, got the condition {self._loss}")
+        (self._root,) = stabilise([root])
+        self._parameters, _ = parameter_nodes(list(self._start))
+        present = leaves([root])
+        absent = [str(n.attributes[0]) for n in self._parameters if n not in present]
+        if len(absent) == len(self._parameters):
+            raise BindingError(f"the loss does not contain the parameters {', '.join(absent)}")
+        chosen = set(self._parameters)
+        self._data = [n for n in present if n not in chosen]
+        self._rule = UpdateRule(self._optimizer)
+        self._kernels: dict[Any, TrainingKernel] = {}
+        self._functions: dict[Any, tuple[FunctionKernel, list[Node]]] = {}
+        self._source: str | None = None
+
+    def reset(self) -> None:
+        """Start anew: parameters, optimizer state, step count and random stream."""
+        self._random = np.array([np.random.SeedSequence(self._seed).generate_state(1, np.uint64)[0]])
+        self._steps = 0
+        self._epochs = 0
+        self._sizes: dict[Size, int] = {}
+        self._flat: np.ndarray | None = None
+        known = self._known_sizes()
+        if all(_resolved(n.shape, known) for n in self._parameters):
+            self._initialise(known)
+
+    def _known_sizes(self) -> dict[Size, int]:
+        """Sizes that the starts of the parameters tell."""
+        sizes: dict[Size, int] = {}
+        origin: dict[Size, str] = {}
+        for node in self._parameters:
+            symbol = node.attributes[0]
+            start = self._start[symbol]
+            if not hasattr(start, "sample") and np.ndim(start) > 0:
+                unify(symbol, node.shape, np.shape(start), sizes, origin)
+        return sizes
+
+    def _initialise(self, sizes: dict[Size, int]) -> None:
+        rng = np.random.default_rng(self._seed)
+        parts = []
+        self._slots: list[int] = []
+        self._shapes: list[tuple[int, ...]] = []
+        position = 0
+        for node in self._parameters:
+            shape = concrete_shape(node.shape, sizes)
+            value = _start_value(node.attributes[0], self._start[node.attributes[0]], shape, rng)
+            self._slots.append(position)
+            self._shapes.append(shape)
+            parts.append(value.ravel())
+            position += value.size
+        self._flat = np.concatenate(parts).astype(self._options.dtype)
+        self._state = self._rule.start(self._flat.size, self._options.dtype)
+        self._sizes = {s: v for s, v in sizes.items() if any(_mentions(n, s) for n in self._parameters)}
+
+    # --- what a user reads ---------------------------------------------------------------
+
+    @property
+    def parameters(self) -> dict[Any, Any]:
+        flat = self._started()
+        result = {}
+        for node, slot, shape in zip(self._parameters, self._slots, self._shapes, strict=True):
+            value = flat[slot : slot + int(np.prod(shape))].reshape(shape).copy()
+            result[node.attributes[0]] = value[()] if value.ndim == 0 else value
+        return result
+
+    def _started(self) -> np.ndarray:
+        if self._flat is None:
+            unknown = [str(n.attributes[0]) for n in self._parameters
+                       if not _resolved(n.shape, self._known_sizes())]  # fmt: skip
+            raise BindingError(
+                f"the sizes of {', '.join(unknown)} are not known before the first fit: "
+                "give start arrays, or fit first"
+            )
+        return self._flat
+
+    @property
+    def derivation(self) -> Any:
+        from symdiff.derivation import derive
+
+        return derive(self._loss, [n.attributes[0] for n in self._parameters])
+
+    @property
+    def source(self) -> str:
+        if self._source is None:
+            vectors = self._data if self._per_sample(self._data) else []
+            nodes, rows = self._sampled(frozenset(vectors))
+            self._source = self._kernel(frozenset(vectors), rows, rows is not None).source
+        return self._source
+
+    @property
+    def optimizer(self) -> optimizers.Optimizer:
+        return self._optimizer
+
+    # --- kernels -------------------------------------------------------------------------
+
+    def _per_sample(self, nodes: Sequence[Node]) -> bool:
+        return bool(nodes) and is_scalar([self._root])
+
+    def _sampled(self, vectors: frozenset[Node]) -> tuple[dict[Node, Node], Any]:
+        """Data symbols as leaves of the kernel, and the size that counts samples."""
+        _, mapping = vectorise([], vectors)
+        nodes = {n: mapping.get(n, n) for n in self._data}
+        fixed = {s for n in self._parameters for d in n.shape if not isinstance(d, int)
+                 for s in d.free_symbols}  # fmt: skip
+        rows = choose_rows([n for n in nodes.values() if not n.shape or n.shape[0] not in fixed])
+        return nodes, rows
+
+    def _reduced(self, vectors: frozenset[Node]) -> Node:
+        """The loss that is minimised: over samples where the loss is that of one."""
+        if not vectors:
+            return self._root
+        (root,), _ = vectorise([self._root], vectors)
+        return _over_samples(root, self._reduction)
+
+    def _kernel(self, vectors: frozenset[Node], rows: Any, gathered: bool) -> TrainingKernel:
+        key = (vectors, rows, gathered)
+        if key not in self._kernels:
+            nodes, _ = self._sampled(vectors)
+            (loss,) = algebra([self._reduced(vectors)])
+            gradients, _ = pullback(loss, number(1), self._parameters)
+            self._started()
+            used = set(leaves([loss]))
+            self._kernels[key] = TrainingKernel(
+                loss, algebra(gradients), self._parameters, self._slots,
+                [n for n in nodes.values() if n in used], rows, gathered, self._rule,
+                self._options, f"{self._optimizer!r} on {describe(self._root, 200)}",
+            )  # fmt: skip
+        self._source = self._kernels[key].source
+        return self._kernels[key]
+
+    # --- training ------------------------------------------------------------------------
+
+    def fit(
+        self,
+        data: Mapping[Any, Any] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        *,
+        steps: int | None = None,
+        order: Any = None,
+        record: str = "epoch",
+        validation: Mapping[Any, Any] | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        progress: bool = False,
+        callback: Callback | None = None,
+    ) -> History:
+        """Train; a second call goes on where the first one stopped.
+
+        Parameters
+        ----------
+        data : dict
+            ``{symbol: array}`` for every symbol of the loss that is not a parameter.
+        epochs : int, default 1
+            Passes through the data; 0 changes nothing.
+        batch_size : int, optional
+            Samples per step, by default all. A last smaller batch is used.
+        shuffle : bool
+            Shuffle the samples before every epoch (where a batch is not all of them).
+        steps : int, optional
+            The number of steps, in place of ``epochs``.
+        order : int array (steps, batch) or list of 1-D int arrays, optional
+            The samples of every step, used as they are.
+        record : {"epoch", "step"}
+            With ``"step"`` the history holds the loss of each step's batch at the parameters
+            before its update.
+        validation : dict, optional
+            Data on which loss and metrics are computed after every epoch.
+        metrics : dict, optional
+            ``{name: expression}``, computed after every epoch on the training data, and as
+            ``val_`` + name on the validation data.
+        progress : bool
+            Show a progress bar.
+        callback : callable, optional
+            Called as ``callback(trainer, history)`` after every epoch; training stops where it
+            returns True.
+
+        Returns
+        -------
+        History
+        """
+        if record not in ("epoch", "step"):
+            raise InvalidArgument(f"record must be 'epoch' or 'step', got {record!r}")
+        bound = self._bind(data if data is not None else {})
+        plan = plan_batches(bound.samples, epochs, steps, batch_size, shuffle, order)
+        checked = self._bind(validation) if validation is not None else None
+        self._check_batches(bound, plan)
+        history = History(unit=record)
+        if plan.steps == 0:
+            return history
+        kernel = self._kernel(bound.vectors, bound.rows, plan.gathered)
+        flat = self._started()
+        largest = int(np.diff(plan.offsets).max()) if bound.samples is not None else 1
+        run = kernel.bind(bound.arrays, bound.sizes, flat, self._state, self._threads, largest)
+        watch = bool(metrics) or checked is not None or callback is not None
+        loop = _Loop(self, run, plan, history, record, watch, progress)
+        for _ in loop.epochs():
+            self._watch(history, bound, checked, metrics or {})
+            if callback is not None and callback(self, history):
+                break
+        return history
+
+    def _watch(
+        self, history: History, bound: Bound, checked: Bound | None, metrics: Mapping[str, Any]
+    ) -> None:
+        if metrics:
+            for name, value in self._measure(bound, metrics, loss=False).items():
+                history.append(name, value)
+        if checked is not None:
+            for name, value in self._measure(checked, metrics, loss=True).items():
+                history.append(f"val_{name}", value)
+
+    def _check_batches(self, bound: Bound, plan: Plan) -> None:
+        if bound.samples is None or plan.per_pass == 1 and not plan.gathered:
+            return
+        for node in bound.arrays:
+            for axis, d in enumerate(node.shape):
+                if axis > 0 and not isinstance(d, int) and bound.rows in d.free_symbols:
+                    raise InvalidArgument(
+                        f"batches are taken along the first axis, but {node.attributes[0]} has "
+                        f"shape {text(node.shape)}: put the axis {bound.rows} first, or train on "
+                        "all samples at once (batch_size=None)"
+                    )
+
+    def _bind(self, data: Mapping[Any, Any]) -> Bound:
+        check_names(self._data, data)
+        vectors: frozenset[Node] = frozenset()
+        if self._per_sample(self._data):
+            vectors = frozenset(n for n in self._data if np.ndim(data[n.attributes[0]]) > 0)
+        nodes, rows = self._sampled(vectors)
+        known = {s: v for s, v in self._sizes.items()}
+        arrays, sizes = bind(
+            list(nodes.values()), data, dtype=self._options.dtype, roots=(), known=known
+        )
+        if self._flat is None:
+            self._initialise({**self._known_sizes(), **sizes})
+        _warn_not_finite(arrays)
+        check_labels([self._root], self._data, nodes, arrays, sizes)
+        samples = sizes[rows] if rows is not None else None
+        return Bound(arrays, sizes, vectors, rows, samples)
+
+    def evaluate(
+        self, data: Mapping[Any, Any], metrics: Mapping[str, Any] | None = None
+    ) -> dict[str, float]:
+        """The loss and metrics on data, by name: ``{"loss": …, "accuracy": …}``."""
+        return self._measure(self._bind(data), metrics or {}, loss=True)
+
+    def _measure(
+        self, bound: Bound, metrics: Mapping[str, Any], loss: bool
+    ) -> dict[str, float]:
+        roots = [self._reduced(bound.vectors)] if loss else []
+        names = ["loss"] if loss else []
+        for name, expression in metrics.items():
+            (root,), _ = vectorise(stabilise([to_graph(as_expression(expression))]), bound.vectors)
+            if root.shape and bound.vectors:
+                root = _over_samples(root, "mean")
+            if root.shape:
+                raise ShapeError(
+                    f"the metric {name!r} must be a scalar, got shape {text(root.shape)}; "
+                    "take sd.mean of it"
+                )
+            roots.append(root)
+            names.append(name)
+        values = self._compute(roots, bound)
+        return {name: float(v) for name, v in zip(names, values, strict=True)}
+
+    def predict(self, expression: Any, data: Mapping[Any, Any] | None = None) -> Any:
+        """The value of an expression with the trained parameters.
+
+        Parameters
+        ----------
+        expression : sympy.Expr, or list of them
+        data : dict
+            ``{symbol: array}`` for the symbols of the expression that are not parameters.
+        """
+        data = {} if data is None else data
+        single = not isinstance(expression, (list, tuple))
+        roots = stabilise(
+            [to_graph(as_expression(e)) for e in ([expression] if single else expression)]
+        )
+        chosen = set(self._parameters)
+        needed = [n for n in leaves(roots) if n not in chosen]
+        check_names(needed, data)
+        vectors: frozenset[Node] = frozenset()
+        shape: tuple[int, ...] | None = None
+        if is_scalar(roots):
+            shape = np.broadcast_shapes(*(np.shape(data[n.attributes[0]]) for n in needed))
+            vectors = frozenset(n for n in needed if np.ndim(data[n.attributes[0]]) > 0)
+            data = {
+                k: np.broadcast_to(np.asarray(v), shape).reshape(-1) if np.ndim(v) else v
+                for k, v in data.items()
+            }
+        roots, mapping = vectorise(roots, vectors)
+        nodes = [mapping.get(n, n) for n in needed]
+        arrays, sizes = bind(nodes, data, dtype=self._options.dtype, known=self._sizes)
+        if self._flat is None:
+            self._initialise({**self._known_sizes(), **sizes})
+        check_labels(roots, needed, {n: m for n, m in zip(needed, nodes, strict=True)}, arrays, sizes)
+        bound = Bound(arrays, {**self._sizes, **sizes}, vectors, choose_rows(nodes), None)
+        values = self._compute(roots, bound)
+        if shape:
+            values = [np.reshape(v, shape) if np.ndim(v) else v for v in values]
+        return values[0] if single else values
+
+    def _compute(self, roots: list[Node], bound: Bound) -> list[Any]:
+        key = tuple(roots)
+        if key not in self._functions:
+            symbols = leaves(roots)
+            data = [n for n in symbols if n not in set(self._parameters)]
+            kernel = FunctionKernel(roots, symbols, choose_rows(data), self._options, "values")
+            self._functions[key] = kernel, symbols
+        kernel, symbols = self._functions[key]
+        current = self.parameters
+        arrays = {
+            n: bound.arrays[n] if n in bound.arrays else np.asarray(current[n.attributes[0]])
+            for n in symbols
+        }
+        return kernel(arrays, {**self._sizes, **bound.sizes}, self._threads)
+
+    # --- pickling ------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        skipped = {
+            "_root", "_parameters", "_data", "_rule", "_kernels", "_functions", "_source",
+        }  # fmt: skip
+        return {k: v for k, v in self.__dict__.items() if k not in skipped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def __repr__(self) -> str:
+        names = ", ".join(str(n.attributes[0]) for n in self._parameters)
+        return f"<Trainer of {names} by {self._optimizer!r}, {self._steps} steps done>"
+
+
+class Bound:
+    """Data bound to the leaves of a kernel."""
+
+    def __init__(
+        self,
+        arrays: dict[Node, np.ndarray],
+        sizes: dict[Size, int],
+        vectors: frozenset[Node],
+        rows: Any,
+        samples: int | None,
+    ) -> None:
+        self.arrays = arrays
+        self.sizes = sizes
+        self.vectors = vectors
+        self.rows = rows
+        self.samples = samples
+
+
+class _Loop:
+    """Runs a plan in blocks of steps, and records losses."""
+
+    def __init__(
+        self, trainer: Trainer, run: Any, plan: Plan, history: History, record: str,
+        watch: bool, progress: bool,
+    ) -> None:  # fmt: skip
+        self.trainer = trainer
+        self.run = run
+        self.plan = plan
+        self.history = history
+        self.record = record
+        self.watch = watch
+        self.progress = progress
+        self.sum = 0.0
+        self.weight = 0.0
+
+    def epochs(self) -> Any:
+        """Run; yields after every epoch where somebody watches, else at the end."""
+        from tqdm.auto import tqdm
+
+        plan = self.plan
+        trainer = self.trainer
+        done = 0
+        block = 1 if plan.steps > 1 else plan.steps
+        base_steps, base_epochs = trainer._steps, trainer._epochs
+        epochs = -(-plan.steps // plan.per_pass)
+        bar = tqdm(total=plan.steps, disable=not self.progress, unit="step")
+        try:
+            while done < plan.steps:
+                count = min(block, plan.steps - done)
+                if self.watch:
+                    count = min(count, plan.per_pass - done % plan.per_pass)
+                started = time.perf_counter()
+                losses = self._block(done, count, base_steps, base_epochs)
+                elapsed = time.perf_counter() - started
+                self._record(done, losses)
+                done += count
+                trainer._steps = base_steps + done
+                if plan.passes_are_epochs:
+                    trainer._epochs = base_epochs + done // plan.per_pass
+                bar.update(count)
+                if self.progress:
+                    epoch = min(-(-done // plan.per_pass), epochs)
+                    bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
+                    bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
+                if done > 1:  # the first block holds the compilation
+                    rate = count / max(elapsed, 1e-6)
+                    block = max(1, min(int(rate * BLOCK_SECONDS), 8 * block, 1 << 22))
+                else:
+                    block = min(64, plan.steps)
+                if self.watch and done % plan.per_pass == 0:
+                    yield done // plan.per_pass
+            if self.watch and plan.steps % plan.per_pass:
+                yield epochs
+        finally:
+            bar.close()
+
+    def _block(self, done: int, count: int, steps: int, epochs: int) -> np.ndarray:
+        trainer, plan = self.trainer, self.plan
+        flat, state = trainer._started(), trainer._state
+        kept = flat.copy(), state.copy()
+        losses, status = self.run(
+            done, count, steps, epochs, plan.shuffled, plan.offsets, plan.order, trainer._random
+        )
+        if status:
+            flat[...], state[...] = kept
+            raise IndexOutOfRange(
+                "an index or a label is out of range for a sample of this batch; the parameters "
+                f"are those after step {steps + done}"
+            )
+        return losses
+
+    def _record(self, done: int, losses: np.ndarray) -> None:
+        plan = self.plan
+        if self.record == "step":
+            self.history.loss.extend(map(float, losses))
+            return
+        weights = plan.weights(done, len(losses))
+        position = 0
+        while position < len(losses):
+            left = plan.per_pass - (done + position) % plan.per_pass
+            part = slice(position, min(position + left, len(losses)))
+            w = weights[part].astype(np.float64)
+            self.sum += float(losses[part].astype(np.float64) @ w)
+            self.weight += float(w.sum())
+            position = part.stop
+            if (done + position) % plan.per_pass == 0 or done + position == plan.steps:
+                self.history.loss.append(self.sum / self.weight)
+                self.sum = self.weight = 0.0
+
+
+def _over_samples(root: Node, reduction: str) -> Node:
+    if not root.shape:
+        return root
+    total = reduce_sum(root, (0,))
+    return apply("divide", total, size_node(SAMPLES)) if reduction == "mean" else total
+
+
+def _resolved(shape: Sequence[Any], sizes: Mapping[Size, int]) -> bool:
+    return all(isinstance(d, int) or d.free_symbols <= set(sizes) for d in shape)
+
+
+def _mentions(node: Node, size: Size) -> bool:
+    return any(not isinstance(d, int) and size in d.free_symbols for d in node.shape)
+
+
+def _start_value(symbol: Any, start: Any, shape: tuple[int, ...], rng: Any) -> np.ndarray:
+    if hasattr(start, "sample"):
+        value = np.asarray(start.sample(shape, rng), np.float64)
+    else:
+        try:
+            value = np.asarray(start, np.float64)
+        except (TypeError, ValueError):
+            raise InvalidType(
+                f"the start of {symbol} must be a number, an array or an initialiser of sd.init, "
+                f"got {start!r}"
+            ) from None
+    if value.shape == shape:
+        return value
+    if value.ndim == 0:
+        return np.full(shape, value)
+    raise ShapeError(f"{symbol} has shape {text(shape)}, its start has shape {value.shape}")
+
+
+def _warn_not_finite(arrays: Mapping[Node, np.ndarray]) -> None:
+    for node, array in arrays.items():
+        if array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64)):
+            continue
+        if not np.isfinite(array).all():
+            kind = "NaN" if np.isnan(array).any() else "infinity"
+            warnings.warn(
+                f"the data of {node.attributes[0]} contain {kind}", RuntimeWarning, stacklevel=4
+            )

@@ -1,0 +1,308 @@
+"""Training kernels: one compiled function that runs many steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from symdiff import optimizers
+from symdiff.bridge import to_graph
+from symdiff.graph import Node, apply, number, substitute
+from symdiff.rewrite import algebra
+from symdiff.shapes import Size
+
+from .build import build, build_plain
+from .emit.cpu import Program, training_source
+from .kernel import (
+    CHUNK_WORK,
+    MOST_CHUNKS,
+    RESERVED,
+    Lowered,
+    Options,
+    address,
+    chunk_limit,
+    constant_arrays,
+    data_buffer,
+    launch,
+    lower_graph,
+    one_blas_thread,
+    pool_arrays,
+    prepare,
+    used_arrays,
+    work_per_row,
+)
+from .emit.walk import Walk
+from .layout import size_value
+from .loop_ir import Buffer, Call, Var, const, count
+from .lower import Output
+from .names import Names
+from .sizes import SizeTable
+
+COUNT = Size("parameters_count")
+"""The size of the flat array of parameters."""
+
+STEP_WORK = 150_000
+"""Operations in a step that make a second thread worth a barrier (about 80 µs)."""
+
+UPDATE_COST = 8
+
+
+class UpdateRule:
+    """An optimizer as a graph over the flat arrays of parameters, gradient and state."""
+
+    def __init__(self, optimizer: optimizers.Optimizer) -> None:
+        shared = set(optimizer.scalars)
+        self.vectors = [s for s in optimizer.state if s not in shared]
+        self.scalars = [s for s in optimizer.state if s in shared]
+        self.initial = {s: float(v) for s, v in optimizer.state.items()}
+        self.leaves: dict[Any, Node] = {}
+        for symbol in (optimizers.parameter, optimizers.gradient, *self.vectors):
+            self.leaves[symbol] = apply("symbol", attributes=(symbol, (COUNT,), "real"))
+        for symbol in (optimizers.step, optimizers.epoch, *self.scalars):
+            self.leaves[symbol] = to_graph(symbol)
+        current: dict[Node, Node] = {to_graph(s): n for s, n in self.leaves.items()}
+        for symbol, expression in optimizer.equations:
+            (value,) = substitute([to_graph(expression)], current)
+            current[to_graph(symbol)] = value
+        written = [optimizers.parameter, *self.vectors, *self.scalars]
+        values = algebra([current[to_graph(s)] for s in written])
+        self.results = {
+            s: v if v.shape == self.leaves[s].shape else _stretch(v, self.leaves[s].shape)
+            for s, v in zip(written, values, strict=True)
+        }
+
+    def state_size(self, parameters: int) -> int:
+        return parameters * len(self.vectors) + len(self.scalars)
+
+    def start(self, parameters: int, dtype: str) -> np.ndarray:
+        """The flat state before the first step."""
+        parts = [np.full(parameters, self.initial[s], dtype) for s in self.vectors]
+        parts += [np.full(1, self.initial[s], dtype) for s in self.scalars]
+        return np.concatenate(parts) if parts else np.zeros(1, dtype)
+
+
+def _stretch(node: Node, shape: tuple[Any, ...]) -> Node:
+    """A value that is the same for every element, as a vector."""
+    return apply("add", node, apply("broadcast_to", number(0), attributes=(shape,)))
+
+
+class TrainingKernel:
+    """The compiled loop for one loss, optimizer and way to choose batches.
+
+    Parameters
+    ----------
+    loss : Node
+    gradients : list of Node
+        One for each parameter.
+    parameters : list of Node
+    slots : list of int
+        Where each parameter starts in the flat array.
+    data : list of Node
+    rows : Size or None
+    gathered : bool
+        Whether the rows of a batch are named by their sample numbers.
+    """
+
+    def __init__(
+        self,
+        loss: Node,
+        gradients: Sequence[Node],
+        parameters: Sequence[Node],
+        slots: Sequence[int],
+        data: Sequence[Node],
+        rows: Any,
+        gathered: bool,
+        rule: UpdateRule,
+        options: Options,
+        title: str,
+    ) -> None:
+        self.options = options
+        self.rows = rows
+        self._data = list(data)
+        names = Names(RESERVED)
+        table = SizeTable(names)
+        if rows is not None:
+            table.variable(rows)
+        samples = None
+        if gathered:
+            extent = [table.expression(rows)]
+            samples = Buffer("samples", extent, "int", "samples")
+        symbols: dict[Node, Any] = {}
+        self._buffers: dict[Node, Buffer] = {}
+        for node in data:
+            self._buffers[node] = symbols[node] = data_buffer(node, names, table, rows)
+        for node, slot in zip(parameters, slots, strict=True):
+            symbols[node] = data_buffer(node, names, table, None, "parameter")
+            symbols[node].slot = slot
+        names.release("loss")
+        outputs = [Output(loss, "loss", "output")]
+        for node, gradient, slot in zip(parameters, gradients, slots, strict=True):
+            wish = f"gradient_{symbols[node].name}"
+            outputs.append(Output(gradient, wish, "gradient", slot))
+        flat = {"parameter": "parameters", "gradient": "gradient", "state": "state"}
+        self._forward = lower_graph(
+            outputs, symbols, rows, names, table, flat,
+            gathered=samples, wish="forward_backward",
+        )  # fmt: skip
+        self._update = self._lower_update(rule, names, flat)
+        self._work = work_per_row([loss, *gradients], rows)
+        self.source = self._emit(title, gathered)
+
+    def _lower_update(
+        self, rule: UpdateRule, names: Names, flat: Mapping[str, str]
+    ) -> Lowered:
+        table = SizeTable(names)
+        table.variables[COUNT] = "parameters_count"
+        extent = table.expression(COUNT)
+        symbols: dict[Node, Any] = {}
+
+        def flat_buffer(name: str, space: str, offset: Any, shape: list[Any]) -> Buffer:
+            buffer = Buffer(names.new(name), shape, "real", space)
+            buffer.row_axis = 0 if shape else None
+            buffer.array, buffer.offset = flat[space], offset
+            return buffer
+
+        targets: dict[Any, Buffer] = {}
+        parameter, gradient = optimizers.parameter, optimizers.gradient
+        targets[parameter] = flat_buffer("w", "parameter", const(0), [extent])
+        symbols[rule.leaves[gradient]] = flat_buffer("g", "gradient", const(0), [extent])
+        offset: Any = const(0)
+        for symbol in [*rule.vectors, *rule.scalars]:
+            shape = [extent] if symbol in rule.vectors else []
+            targets[symbol] = flat_buffer(str(symbol), "state", offset, shape)
+            offset = Call("add", (offset, count(shape)), "int")
+        for symbol, buffer in targets.items():
+            symbols[rule.leaves[symbol]] = buffer
+        symbols[rule.leaves[optimizers.step]] = Var("step", "int")
+        symbols[rule.leaves[optimizers.epoch]] = Var("epoch", "int")
+        outputs = [Output(n, str(s), "state", buffer=targets[s]) for s, n in rule.results.items()]
+        return lower_graph(
+            outputs, symbols, COUNT, names, table, flat, in_place=True, wish="update"
+        )
+
+    def _emit(self, title: str, gathered: bool) -> str:
+        forward, update = self._forward, self._update
+        arrays = {**used_arrays(forward.phases), **used_arrays(update.phases)}
+        arrays.setdefault("loss", "real")
+        arrays.pop("samples", None)
+        self._arrays = arrays
+        row_data = {}
+        for buffer in self._buffers.values():
+            if buffer.row_axis == 0 and buffer.array:
+                walk = Walk(self.options.dtype, [], None, {})
+                row_data[buffer.name] = walk.text(count(buffer.shape[1:]))
+        forward_sizes = list(forward.sizes.values())
+        program = Program(
+            title, self.options.dtype, self.options.math, forward.phases, forward_sizes,
+            forward.rows, arrays, forward.pools,
+            update=update.phases, update_sizes=["step", "epoch", *update.sizes.values()],
+            update_rows=update.rows, update_pools=update.pools,
+            gathered=gathered, row_data=row_data,
+        )  # fmt: skip
+        return training_source(program)
+
+    def bind(
+        self,
+        data: Mapping[Node, np.ndarray],
+        sizes: Mapping[Size, int],
+        parameters: np.ndarray,
+        state: np.ndarray,
+        threads: int,
+        largest_batch: int,
+        plain: bool = False,
+    ) -> Run:
+        """Fix the arrays of a run; ``parameters`` and ``state`` are changed in place."""
+        return Run(self, data, sizes, parameters, state, threads, largest_batch, plain)
+
+
+class Run:
+    """A training kernel on given arrays; each call runs some more steps."""
+
+    def __init__(
+        self,
+        kernel: TrainingKernel,
+        data: Mapping[Node, np.ndarray],
+        sizes: Mapping[Size, int],
+        parameters: np.ndarray,
+        state: np.ndarray,
+        threads: int,
+        largest_batch: int,
+        plain: bool,
+    ) -> None:
+        forward, update = kernel._forward, kernel._update
+        dtype = kernel.options.dtype
+        values = {name: int(sizes.get(s, 0)) for s, name in forward.sizes.items()}
+        if kernel.rows is not None:
+            values[forward.sizes[kernel.rows]] = largest_batch
+        values["parameters_count"] = parameters.size
+        self.most_chunks = chunk_limit(forward, values)
+        self.grain = max(1, int(CHUNK_WORK / kernel._work))
+        chunks = max(1, min(self.most_chunks, largest_batch // self.grain))
+        self.update_chunks = max(
+            1, min(MOST_CHUNKS, parameters.size * UPDATE_COST // CHUNK_WORK)
+        )
+        if any(p.space == "partial" for p in update.pools.values()):
+            self.update_chunks = 1
+        work = largest_batch * kernel._work + parameters.size * UPDATE_COST
+        useful = max(chunks, self.update_chunks) if work >= STEP_WORK else 1
+        self.threads = 1 if plain else min(threads, useful)
+        memory: dict[str, np.ndarray] = {
+            "parameters": parameters,
+            "state": state,
+            "gradient": np.zeros(max(parameters.size, 1), dtype),
+            "loss": np.zeros(1, dtype),
+        }
+        for lowered, most in ((update, self.update_chunks), (forward, self.most_chunks)):
+            memory.update(constant_arrays(lowered, dtype))
+            pools = pool_arrays(lowered, dtype, values, most, self.threads)
+            for name, array in pools.items():
+                if name not in memory or memory[name].size < array.size:
+                    memory[name] = array
+        for node, buffer in kernel._buffers.items():
+            memory[buffer.name] = prepare(data[node], node.dtype, dtype)
+        self._memory = memory
+        self._values = values
+        self._kernel = kernel
+        self._plain = plain
+        self._entry = build_plain(kernel.source) if plain else build(kernel.source)
+        rows = None if kernel.rows is None else forward.sizes[kernel.rows]
+        every = dict.fromkeys([*forward.sizes.values(), *update.sizes.values()])
+        self._sizes = [values[s] for s in every if s != rows]
+        self._barrier, self._status = np.zeros(16, np.int64), np.zeros(1, np.int64)
+
+    def _hand(self, array: np.ndarray) -> Any:
+        return array.reshape(-1) if self._plain else address(array)
+
+    def __call__(
+        self,
+        start: int,
+        steps: int,
+        passed: int,
+        epochs: int,
+        shuffled: bool,
+        offsets: np.ndarray,
+        order: np.ndarray,
+        random: np.ndarray,
+    ) -> tuple[np.ndarray, int]:
+        """Run steps; returns the loss of each, and the status that the kernel left."""
+        losses = np.zeros(max(steps, 1), self._kernel.options.dtype)
+        hand = self._hand
+        fixed = [hand(self._memory[a]) for a in self._kernel._arrays]
+        self._status[0] = 0
+        middle = [
+            hand(self._barrier), hand(self._status), start, steps, passed, epochs,
+            len(offsets) - 1, int(shuffled), order.size, self.grain, self.most_chunks,
+            self.update_chunks, hand(random), hand(offsets), hand(order), hand(losses),
+        ]  # fmt: skip
+
+        def arguments(tid: int, nth: int) -> list[Any]:
+            return [tid, nth, *middle, *self._sizes, *fixed]
+
+        with one_blas_thread(self._kernel.source), np.errstate(all="ignore"):
+            launch(self._entry, self.threads, arguments)
+        return losses[:steps], int(self._status[0])
+
+
+__all__ = ["COUNT", "Run", "TrainingKernel", "UpdateRule", "size_value"]
