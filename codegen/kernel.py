@@ -37,6 +37,12 @@ CHUNK_WORK = 40_000
 PARTIAL_ELEMENTS = 1 << 21
 """Elements that the partial results of all chunks may take together."""
 
+COMBINE_COST = 4
+"""Operations that one element of the partial results of a chunk costs."""
+
+GEMM_ROWS = 32
+"""Rows below which a matrix kernel is not worth calling."""
+
 THREAD_WORK = 4_000_000
 """Operations that make it worth starting threads for one call (about 2 ms)."""
 
@@ -234,12 +240,17 @@ def pool_arrays(
     return result
 
 
-def chunk_limit(lowered: Lowered, values: Mapping[str, int]) -> int:
-    """At most this many chunks: their partial results must not take too much memory."""
-    size = sum(
-        size_value(p.size, values) for p in lowered.pools.values() if p.space == "partial"
-    )
-    return max(2, min(MOST_CHUNKS, PARTIAL_ELEMENTS // max(size, 1)))
+def chunking(lowered: Lowered, values: Mapping[str, int], work: float) -> tuple[int, int]:
+    """How rows are divided: ``(fewest rows of a chunk, most chunks)``.
+
+    Depends on sizes only, never on the number of threads, so sums do not either. A chunk must
+    be worth its partial results, which are added up afterwards; a matrix kernel wants rows.
+    """
+    size = sum(size_value(p.size, values) for p in lowered.pools.values() if p.space == "partial")
+    tiled = any(phase.tile is not None for phase in lowered.phases)
+    grain = max(CHUNK_WORK, COMBINE_COST * size) / work
+    most = max(2, min(MOST_CHUNKS, PARTIAL_ELEMENTS // max(size, 1)))
+    return max(1, math.ceil(grain), GEMM_ROWS if tiled else 1), most
 
 
 def check_status(status: np.ndarray, what: str) -> None:
@@ -312,8 +323,8 @@ class FunctionKernel:
             memory[name] = np.empty(concrete_shape(node.shape, sizes), kind)
             results.append(memory[name])
         rows = values[self._lowered.sizes[self.rows]] if self.rows is not None else 0
-        grain = max(1, int(CHUNK_WORK / self._work))
-        chunks = max(1, min(chunk_limit(self._lowered, values), rows // grain))
+        grain, most = chunking(self._lowered, values, self._work)
+        chunks = max(1, min(most, rows // grain))
         busy = rows * self._work >= THREAD_WORK
         nth = min(threads, chunks) if busy and not plain else 1
         memory.update(pool_arrays(self._lowered, dtype, values, chunks, nth))

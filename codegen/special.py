@@ -1,4 +1,10 @@
-"""Special functions for generated kernels: SciPy's compiled routines, in float64."""
+"""Special functions for generated kernels: SciPy's compiled routines, in float64.
+
+SciPy exports its routines as Cython capsules. Each is registered with LLVM under a name of ours,
+so that a cached kernel finds it in another process, where its address differs.
+
+``plain_special`` has the same names for kernels run as plain Python.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +12,139 @@ import ctypes
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 from numba import njit, types
 from numba.extending import get_cython_function_address
+from scipy.special import cython_special
 
 _MODULE = "scipy.special.cython_special"
 
 
-def _external(name: str, routine: str, arguments: int = 1) -> Any:
+def _signature(capsule: Any) -> str:
+    """The C signature of an exported routine, as Cython writes it."""
+    name = ctypes.pythonapi.PyCapsule_GetName
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    text: bytes = name(capsule)
+    return text.decode()
+
+
+def capsule_name(routine: str, arguments: int = 1) -> str:
+    """The export of a routine that takes and returns float64.
+
+    A routine of several types is exported once for each, as ``__pyx_fuse_0psi``,
+    ``__pyx_fuse_1psi`` …; which number is which type differs between routines.
+    """
+    wanted = f"double ({', '.join(['double'] * arguments)}"
+    names = [routine, *(f"__pyx_fuse_{i}{routine}" for i in range(8))]
+    for name in names:
+        capsule = cython_special.__pyx_capi__.get(name)
+        if capsule is not None and _signature(capsule) in (
+            f"{wanted})",
+            f"{wanted}, int __pyx_skip_dispatch)",
+        ):
+            return name
+    raise ImportError(f"this SciPy exports no float64 routine scipy.special.{routine}")
+
+
+def _register(routine: str, arguments: int = 1) -> Any:
     """A routine of SciPy as a function that compiled code finds by name."""
-    symbol = f"symdiff_special_{name}"
-    llvm.add_symbol(symbol, get_cython_function_address(_MODULE, routine))
-    signature = types.float64(*[types.float64] * arguments)
-    return types.ExternalFunction(symbol, signature)
+    name = capsule_name(routine, arguments)
+    symbol = f"symdiff_special_{routine}"
+    llvm.add_symbol(symbol, get_cython_function_address(_MODULE, name))
+    # the last argument says that no Python subclass overrides the routine
+    return types.ExternalFunction(
+        symbol, types.float64(*[types.float64] * arguments, types.int32)
+    )
 
 
-def capsules() -> list[str]:
-    """The routines that SciPy exports, for finding the name of a new one."""
-    from scipy.special import cython_special
+_gamma = _register("gamma")
+_gammaln = _register("gammaln")
+_psi = _register("psi")
+_erfinv = _register("erfinv")
 
-    return sorted(cython_special.__pyx_capi__)
+
+@njit
+def gamma(x: Any) -> Any:
+    return _gamma(x, np.int32(0))
 
 
-__all__ = ["capsules", "ctypes", "njit"]
+@njit
+def gammaln(x: Any) -> Any:
+    return _gammaln(x, np.int32(0))
+
+
+@njit
+def psi(x: Any) -> Any:
+    return _psi(x, np.int32(0))
+
+
+@njit
+def erfinv(x: Any) -> Any:
+    return _erfinv(x, np.int32(0))
+
+
+_DENOMINATORS = (
+    12.0, -720.0, 30240.0, -1209600.0, 47900160.0, -1.8924375803183791606e9, 7.47242496e10,
+    -2.950130727918164224e12, 1.1646782814350067249e14, -4.5979787224074726105e15,
+    1.8152105401943546773e17, -7.1661652561756670113e18,
+)  # fmt: skip
+"""(2k)! / B_2k, k = 1, 2, …: the Euler-Maclaurin series."""
+
+_EPSILON = 1.11022302462515654042e-16
+_LOWEST = -1e6
+"""Below this the terms left of 0 are too many to add up: the result is NaN."""
+
+
+@njit(error_model="numpy")
+def zeta(s: Any, q: Any) -> Any:
+    """Hurwitz's zeta function, the sum of ``(q + k)**-s``; as ``zeta`` of Cephes (S. Moshier)."""
+    s, q = np.float64(s), np.float64(q)
+    if s != s or q != q or s < 1.0:
+        return np.nan
+    if s == 1.0:
+        return np.inf
+    if q <= 0.0:
+        if q == np.floor(q):
+            return np.inf
+        if s != np.floor(s) or q < _LOWEST:
+            return np.nan
+    if q > 1e8:
+        return (1.0 / (s - 1.0) + 1.0 / (2.0 * q)) * q ** (1.0 - s)
+    total = q**-s
+    a = q
+    term = 0.0
+    count = 0
+    while count < 9 or a <= 9.0:
+        count += 1
+        a += 1.0
+        term = a**-s
+        total += term
+        if abs(term) < _EPSILON * abs(total):
+            return total
+    total += term * a / (s - 1.0) - 0.5 * term
+    factor = 1.0
+    k = 0.0
+    for denominator in _DENOMINATORS:
+        factor *= s + k
+        term /= a
+        correction = factor * term / denominator
+        total += correction
+        if abs(correction) < _EPSILON * abs(total):
+            return total
+        k += 1.0
+        factor *= s + k
+        term /= a
+        k += 1.0
+    return total
+
+
+@njit(error_model="numpy")
+def polygamma(order: Any, x: Any) -> Any:
+    """The derivative of digamma of an order; NaN unless the order is whole and not negative."""
+    order, x = np.float64(order), np.float64(x)
+    if not order >= 0.0 or order != np.floor(order):
+        return np.nan
+    if order == 0.0:
+        return psi(x)
+    sign = 1.0 if order % 2.0 == 1.0 else -1.0
+    return sign * gamma(order + 1.0) * zeta(order + 1.0, x)

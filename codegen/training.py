@@ -22,7 +22,7 @@ from .kernel import (
     Lowered,
     Options,
     address,
-    chunk_limit,
+    chunking,
     constant_arrays,
     data_buffer,
     launch,
@@ -237,8 +237,7 @@ class Run:
         if kernel.rows is not None:
             values[forward.sizes[kernel.rows]] = largest_batch
         values["parameters_count"] = parameters.size
-        self.most_chunks = chunk_limit(forward, values)
-        self.grain = max(1, int(CHUNK_WORK / kernel._work))
+        self.grain, self.most_chunks = chunking(forward, values, kernel._work)
         chunks = max(1, min(self.most_chunks, largest_batch // self.grain))
         self.update_chunks = max(
             1, min(MOST_CHUNKS, parameters.size * UPDATE_COST // CHUNK_WORK)

@@ -84,6 +84,7 @@ from .arrays import (
     xlogy,
     zeros,
 )
+from .derivation import Derivation, derive
 from .errors import (
     BindingError,
     GradientMismatch,
@@ -101,6 +102,7 @@ from .optimizers import epoch, step
 
 __all__ = [
     "BindingError",
+    "Derivation",
     "GradientMismatch",
     "IndexOutOfRange",
     "InvalidArgument",
@@ -125,6 +127,7 @@ __all__ = [
     "constant",
     "cos",
     "cosh",
+    "derive",
     "digamma",
     "elu",
     "epoch",

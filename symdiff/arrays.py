@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sympy as sp
@@ -10,7 +10,7 @@ import sympy as sp
 from . import functions as fn
 from . import language as lang
 from .bridge import describe, to_graph
-from .errors import InvalidArgument, ShapeError
+from .errors import InvalidArgument, InvalidType, ShapeError
 from .language import as_expression, as_number, combine, shape, typed
 from .shapes import dimension, normalise_axes, product, shape_of
 
@@ -246,9 +246,15 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     return lang.index(a, (*[slice(None)] * axis, indices))
 
 
+def _operands(name: str, arrays: Any) -> list[Any]:
+    if not isinstance(arrays, Iterable):
+        raise InvalidType(f"{name} takes a list of operands, got {type(arrays).__name__}")
+    return [as_number(a) for a in arrays]
+
+
 def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join operands along an axis that exists."""
-    operands = [as_number(a) for a in arrays]
+    operands = _operands("concatenate", arrays)
     if not operands:
         raise InvalidArgument("concatenate needs at least one operand")
     (axis,) = normalise_axes(axis, len(shape(operands[0])), "concatenate")
@@ -257,7 +263,7 @@ def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join operands of one shape along a new axis."""
-    operands = [as_number(a) for a in arrays]
+    operands = _operands("stack", arrays)
     if not operands:
         raise InvalidArgument("stack needs at least one operand")
     first = shape(operands[0])

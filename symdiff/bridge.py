@@ -76,7 +76,7 @@ def _multiply(expression: sp.Basic, *inputs: Node) -> Node:
             if abs(argument.p) != 1:
                 above.append(number(abs(argument.p)))
             below.append(number(argument.q))
-        elif argument.is_number and argument.is_Number and argument.is_negative:
+        elif argument.is_Number and argument.is_negative:
             sign *= -1
             if argument != -1:
                 above.append(number(-argument))

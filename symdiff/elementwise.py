@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.logic.boolalg import Boolean
 
 from . import functions as fn
 from .errors import ShapeError, UnsupportedOperation
@@ -145,12 +146,14 @@ def _where_partial(position: int, *arguments: sp.Expr) -> sp.Expr:
 
 
 def _where_body(condition: sp.Expr, yes: sp.Expr, no: sp.Expr) -> sp.Expr:
+    if isinstance(yes, Boolean) and not isinstance(yes, sp.Expr):  # a choice between conditions
+        return sp.ITE(as_condition(condition), yes, as_condition(no))
     return Piecewise((yes, as_condition(condition)), (no, True), evaluate=False)
 
 
 def as_condition(expression: Any) -> Any:
     """A SymPy Boolean; a number or a tensor is true where it is not 0."""
-    if isinstance(expression, sp.logic.boolalg.Boolean) and not isinstance(expression, sp.Symbol):
+    if isinstance(expression, Boolean) and not isinstance(expression, sp.Symbol):
         return expression
     return sp.Ne(expression, 0, evaluate=False)
 

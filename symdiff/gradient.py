@@ -203,6 +203,8 @@ def loss_node(loss: Any, applied: Applied | None = None) -> Node:
     if isinstance(loss, sp.logic.boolalg.Boolean) and not isinstance(loss, sp.Expr):
         raise InvalidType(f"a loss must be a number, got the condition {loss}")
     root = to_graph(loss)
+    if root.dtype == "bool":
+        raise InvalidType(f"a loss must be a number, got {describe(root)} of dtype bool")
     if root.shape:
         raise ShapeError(
             f"a loss must be a scalar, got {describe(root)} with shape {text(root.shape)}; "

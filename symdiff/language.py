@@ -484,12 +484,18 @@ def typed_class(base: type) -> type:
             {
                 "__slots__": ("_node",),
                 "func": property(lambda self: base),
-                "__reduce_ex__": lambda self, protocol: (base, self.args),
+                "__reduce_ex__": lambda self, protocol: (restore, (base, self.args)),
                 "__new__": lambda cls, *args, **options: base(*args, **options),
                 "__module__": base.__module__,
             },
         )
     return _typed_classes[base]
+
+
+def restore(base: type, args: Sequence[Any]) -> Any:
+    """What pickling kept, as it was: ``base(*args)`` would evaluate it once more."""
+    obj = sp.Expr.__new__(typed_class(base), *args)
+    return _retype(obj, to_graph(obj))
 
 
 def typed(expression: Any) -> Any:
@@ -506,7 +512,7 @@ def typed(expression: Any) -> Any:
 
 
 def _retype(expression: sp.Expr, node: Node) -> Any:
-    obj = sp.Expr.__new__(typed_class(type(expression)), *expression.args)
+    obj = sp.Expr.__new__(typed_class(expression.func), *expression.args)
     if isinstance(expression, (sp.Add, sp.Mul, sp.Pow)):
         obj.is_commutative = True
     obj._node = node
@@ -669,6 +675,8 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
     if axes is None:
         permutation = tuple(reversed(range(rank)))
     else:
+        if not isinstance(axes, (tuple, list)) or not all(hasattr(i, "__index__") for i in axes):
+            raise InvalidType(f"transpose: axes must be a tuple of ints, got {axes!r}")
         if any(not -rank <= int(i) < rank for i in axes):
             raise ShapeError(f"transpose: axes {tuple(axes)} for an operand with {rank} axes")
         permutation = tuple(int(i) % rank for i in axes)
@@ -711,7 +719,7 @@ def index(a: Any, key: Any) -> Any:
     a = as_expression(a)
     node = to_graph(a)
     normal, operands = normalise_key(key, node.shape, describe(node))
-    tensors = [as_expression(o) for o in operands]
+    tensors = [_as_index(o, node) for o in operands]
     if not tensors and all(e[0] == "slice" for e in normal):
         full = all(
             e[1:] == (0, size, 1) for e, size in zip(normal, node.shape, strict=True)
@@ -719,6 +727,15 @@ def index(a: Any, key: Any) -> Any:
         if full:
             return a
     return Indexed_.make([a, *tensors], (normal,))
+
+
+def _as_index(operand: Any, node: Node) -> Any:
+    """An index tensor; a list that is empty holds ints, not floats as NumPy has it."""
+    if isinstance(operand, (bool, np.bool_)):
+        raise InvalidType(f"the index of {describe(node)} is the bool {operand}; use 0 or 1")
+    if isinstance(operand, (list, tuple)) and not np.size(operand):
+        return constant(np.asarray(operand, dtype=np.int64))
+    return as_expression(operand)
 
 
 def from_node(node: Node, inputs: Sequence[Any], evaluate: bool) -> Any:

@@ -162,11 +162,12 @@ def _numpy_sum(x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _numpy_logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
+    x = np.asarray(x, np.result_type(x, np.float32))
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore", over="ignore"):
         total = np.sum(np.exp(x - shift), axis=axis, keepdims=True)
-        result = (np.log(total) + shift).astype(np.result_type(x, np.float32))
+        result = np.log(total) + shift
     return result if keepdims else np.squeeze(result, axis=axis)
 
 
@@ -308,6 +309,12 @@ def _infer_broadcast(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[
 def _infer_index(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
     x, *indices = inputs
     for i in indices:
+        if i.dtype == "bool":
+            raise InvalidType(
+                f"an index must be an int tensor, got the mask {_describe(i)} of dtype bool: how "
+                "many elements it takes is known to the data only; use sd.where, or give the "
+                "positions, numpy.flatnonzero(mask)"
+            )
         if i.dtype == "real":
             raise InvalidType(
                 f"an index must be an int tensor, got {_describe(i)} of dtype real; "

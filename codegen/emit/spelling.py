@@ -143,6 +143,9 @@ def silu(x):
 """),
     "logit": _helper("""
 def logit(p):
+    if p > real(0.3) and p < real(0.65):
+        s = (p - real(0.5)) * real(2)
+        return np.log1p(s) - np.log1p(-s)
     return np.log(p) - np.log1p(-p)
 """),
     "xlogy": _helper("""

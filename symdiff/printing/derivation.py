@@ -10,7 +10,7 @@ from ..gradient import depends
 from ..graph import Node, apply, walk
 from ..shapes import Shape, text
 from .latex import LATEX
-from .notation import ATOM, PREFIX, Page, Piece
+from .notation import ATOM, CALL, Page, Piece
 from .text import TEXT
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _meaning(page: Page, derivation: Derivation, node: Node) -> str:
         return ""
     of, factor = derivation.naming.adjoint_of[node]
     loss, name = _loss(derivation), derivation.naming.forward[of]
-    return scaled(page, Piece(f"∂{loss}/∂{name.text}", ATOM, False), factor) + " = "
+    return scaled(page, Piece(f"∂{loss}/∂{name.text}", CALL, False), factor) + " = "
 
 
 def scaled(page: Page, derivative: Piece, factor: Node) -> str:
@@ -202,7 +202,7 @@ class _Explanation:
             formula += f"{backward[adjoint].text} = "
         yield rule, formula + self._definition(adjoint), node.shape
         if adjoint not in self.page.names and self.page.size(adjoint) > 8:
-            self.page.name(adjoint, Piece(f"∂{self.loss}/∂{self._name(node)}", ATOM, False))
+            self.page.name(adjoint, Piece(f"∂{self.loss}/∂{self._name(node)}", CALL, False))
 
     def _definition(self, node: Node) -> str:
         return self.page.definition(node) if self.page.size(node, own=True) <= LONGEST else "…"
@@ -210,9 +210,8 @@ class _Explanation:
     def _name(self, node: Node) -> str:
         if node in self.page.names or not node.inputs:
             return self.page.text(node)
-        if self.page.size(node) > 8:
-            return "(…)"
-        return self.page.inside(node, ATOM).text
+        inner = self.page.inside(node, ATOM).text if self.page.size(node) <= LONGEST else ""
+        return inner if 0 < len(inner) <= 36 else "(…)"
 
 
 _PASSING = {"reshape", "broadcast_to", "transpose", "negative"}

@@ -244,15 +244,16 @@ def _unstretched(page: Page, node: Node) -> Node:
 
 @dataclass
 class _Factors:
-    """A product taken apart: scalars and tensors, above and below the line."""
+    """A product taken apart: sign, numbers, scalars and tensors above and below the line."""
 
     negative: bool
+    number: sp.Expr
     above: list[tuple[Piece, Node]]
     below: list[tuple[Piece, Node]]
 
 
 def _factors(page: Page, root: Node) -> _Factors:
-    result = _Factors(False, [], [])
+    result = _Factors(False, sp.S.One, [], [])
     stack = [(root, False)]
     while stack:
         node, inverted = stack.pop()
@@ -269,8 +270,10 @@ def _factors(page: Page, root: Node) -> _Factors:
         elif opened and _masks(node) and node is not root and not inverted:
             result.above.append((_iverson(page, node.inputs[0]), node.inputs[0]))
             stack.append((node.inputs[1], inverted))
-        elif opened and node.operation == "number" and node.dtype != "bool":
-            _number_factor(page, node, inverted, result)
+        elif opened and _is_literal(node):
+            value = abs(node.attributes[0])
+            result.negative ^= bool(node.attributes[0].is_negative)
+            result.number = result.number / value if inverted else result.number * value
         else:
             piece = page.piece(node)
             result.negative ^= piece.negative
@@ -279,27 +282,22 @@ def _factors(page: Page, root: Node) -> _Factors:
     return result
 
 
-def _number_factor(page: Page, node: Node, inverted: bool, result: _Factors) -> None:
+def _is_literal(node: Node) -> bool:
+    """A number that combines with other numbers; a division by 0 is shown as it is."""
+    if node.operation != "number" or node.dtype == "bool":
+        return False
     value = node.attributes[0]
-    if value.is_negative:
-        result.negative = not result.negative
-        value = -value
-    above, below = (result.below, result.above) if inverted else (result.above, result.below)
-    if value.is_Rational:
-        if value.p != 1:
-            above.append((page.style.literal(sp.Integer(value.p)), node))
-        if value.q != 1:
-            below.append((page.style.literal(sp.Integer(value.q)), node))
-    else:
-        above.append((page.style.literal(value), node))
+    return bool(value.is_finite and not value.is_zero and (value.is_Rational or value.is_Float))
 
 
 def _multiply(page: Page, node: Node) -> Piece:
     parts = _factors(page, node)
-    scalars = [p for p, n in _numbers_first(parts.above) if not n.rank]
+    scalars = [p for p, n in parts.above if not n.rank]
+    scalars[:0] = _literals(page, sp.fraction(parts.number)[0])
     plain = [p for p in scalars if p.level >= POWER]
     loose = sorted((p for p in scalars if p.level < POWER), key=lambda p: p.level == PREFIX)
-    divisors = [p for p, n in _numbers_first(parts.below) if not n.rank]
+    divisors = _literals(page, sp.fraction(parts.number)[1])
+    divisors += [p for p, n in parts.below if not n.rank]
     rest = _tensors(page, parts, node)
     if rest is None and not plain and len(loose) == 1 and loose[0].level != PREFIX:
         plain, loose = loose, []
@@ -318,8 +316,8 @@ def _multiply(page: Page, node: Node) -> Piece:
     return replace(result, negative=parts.negative)
 
 
-def _numbers_first(factors: Sequence[tuple[Piece, Node]]) -> list[tuple[Piece, Node]]:
-    return sorted(factors, key=lambda factor: factor[1].operation != "number")
+def _literals(page: Page, value: sp.Expr) -> list[Piece]:
+    return [] if value == 1 else [page.style.literal(value)]
 
 
 def _row(page: Page, pieces: Sequence[Piece]) -> Piece | None:
@@ -462,7 +460,7 @@ def _power(page: Page, node: Node) -> Piece:
 
 def _sqrt(page: Page, node: Node) -> Piece:
     (x,) = node.inputs
-    squared = _square_sum(page, x)
+    squared = _square_sum(page, x) if page.opens(x) else None
     if squared is not None:
         return Piece(page.style.norm(page.text(squared), squared.rank))
     return page.style.root(page.piece(x))
@@ -470,7 +468,7 @@ def _sqrt(page: Page, node: Node) -> Piece:
 
 def _square_sum(page: Page, node: Node) -> Node | None:
     """``x`` where the node is ``sum(x**2)`` over all axes."""
-    if node.operation != "sum" or not page.opens(node):
+    if node.operation != "sum":
         return None
     (square,) = node.inputs
     if len(node.attributes[0]) != square.rank or not page.opens(square):
@@ -623,8 +621,12 @@ def _broadcast(page: Page, node: Node) -> Piece:
     if x.is_number(1):
         return ones
     if not x.rank:
-        inner = page.inside(x, JUXTAPOSED)
-        return replace(_side(page, inner, ones), negative=inner.negative)
+        inner = page.piece(x)
+        if inner.level == PRODUCT:
+            spelled = inner.text + page.style.dot + ones.text
+            return Piece(spelled, PRODUCT, short=False, negative=inner.negative)
+        positive = page.wrap(replace(inner, negative=False), JUXTAPOSED)
+        return replace(_side(page, positive, ones), negative=inner.negative)
     if node.rank == 2 and x.rank == 1:  # every row is x
         return _side(page, ones, _transpose_piece(page, x))
     column = _vector(x, 0)

@@ -1,0 +1,329 @@
+"""Checking a gradient against finite differences."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from .binding import bind
+from .bridge import to_graph
+from .errors import GradientMismatch, InvalidArgument, InvalidType, ShapeError
+from .gradient import gradient as derived_gradient
+from .gradient import loss_node, parameter_nodes
+from .graph import Node, leaves, walk
+from .language import as_expression
+
+__all__ = ["check_gradient"]
+
+TOLERANCE = 1e-6
+STEP = 1e-3
+"""First step, relative to the entry; ten times smaller ones follow where it is not good enough."""
+
+_REFINEMENTS = 5
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+def check_gradient(
+    loss: Any,
+    wrt: Any,
+    values: Mapping[Any, Any],
+    gradient: Any = None,
+    step: float | None = None,
+    tolerance: float | None = None,
+) -> float:
+    """Compare a gradient with finite differences.
+
+    Central differences, extrapolated to step 0 (Richardson), with smaller steps where they do
+    not settle. Where the loss has a kink (``relu`` at 0, a tie of a maximum), differences
+    cannot judge: there symdiff's own convention counts as right, and so does every value
+    between the derivatives from the left and from the right.
+
+    Parameters
+    ----------
+    loss : sympy.Expr
+        A scalar. Of scalar symbols it is the loss of one sample: data may then be 1-D arrays,
+        and the gradient of the mean over the samples is checked.
+    wrt : Symbol or list of Symbol
+    values : dict
+        ``{symbol: array}``, for the data and for where the gradient is taken.
+    gradient : optional
+        The gradient to check, by default symdiff's own. An expression or an array, a list of
+        them in the order of ``wrt``, a dict by symbol, or a function that returns any of
+        these; a function of one argument is given ``values``, one of several the arrays in
+        the order of ``values``.
+    step : float, optional
+        First step, relative to the size of the entry, 1e-3 by default.
+    tolerance : float, optional
+        Largest relative error of an entry, 1e-6 by default.
+
+    Returns
+    -------
+    float
+        The largest relative error. An entry that is small against the rounding errors of the
+        differences is measured against these.
+
+    Raises
+    ------
+    GradientMismatch
+        Names the symbol and the entry that is farthest off.
+
+    Examples
+    --------
+    >>> import symdiff as sd
+    >>> from symdiff.check import check_gradient
+    >>> X, w, y = sd.tensor("X", "n", 2), sd.tensor("w", 2), sd.tensor("y", "n")
+    >>> values = {X: [[1, 2], [3, 4]], w: [0.5, -1], y: [1, 2]}
+    >>> check_gradient(sd.sum((X @ w - y) ** 2), w, values) < 1e-6
+    True
+    >>> check_gradient(sd.sum((X @ w - y) ** 2), w, values, gradient=X.T @ (X @ w - y))
+    Traceback (most recent call last):
+    ...
+    symdiff.errors.GradientMismatch: w[0]: given -16, finite differences -32
+    """
+    step = STEP if step is None else _positive("step", step)
+    tolerance = TOLERANCE if tolerance is None else _positive("tolerance", tolerance)
+    nodes, _ = parameter_nodes(wrt)
+    nodes = list(dict.fromkeys(nodes))
+    loss_node(loss)  # a loss that is not a real scalar is refused with its shape
+    function = _Function(to_graph(as_expression(loss)), nodes, values)
+    own = function.evaluated(derived_gradient(loss, [n.attributes[0] for n in nodes]), nodes)
+    given = own if gradient is None else _given(gradient, nodes, values, function)
+    worst: tuple[float, str] = (0.0, "")
+    for node, array, convention in zip(nodes, given, own, strict=True):
+        line = function.line(node)
+        for entry in np.ndindex(array.shape):
+            pair = float(array[entry]), float(convention[entry])
+            error, difference = _entry_error(line, entry, pair, step, tolerance)
+            if error > worst[0]:
+                place = f"[{', '.join(map(str, entry))}]" if entry else ""
+                name = f"{node.attributes[0]}{place}"
+                worst = error, f"{name}: given {pair[0]:.6g}, finite differences {difference:.6g}"
+    error, message = worst
+    if error > tolerance:
+        raise GradientMismatch(message)
+    return error
+
+
+def _positive(name: str, value: Any) -> float:
+    if not value > 0:
+        raise InvalidArgument(f"check_gradient: {name} must be a positive number, got {value!r}")
+    return float(value)
+
+
+# --- the loss as a function of one entry -------------------------------------------------
+
+
+class _Function:
+    """A loss as a function of its parameters, the mean over samples where data are arrays."""
+
+    def __init__(self, root: Node, nodes: Sequence[Node], values: Mapping[Any, Any]) -> None:
+        if not isinstance(values, Mapping):
+            raise InvalidType(
+                f"values are given as a dict {{symbol: array}}, got {type(values).__name__}"
+            )
+        self.root = root
+        symbols = list(dict.fromkeys([*leaves([root]), *nodes]))
+        order = walk([root])
+        samples = all(n.row.kind in ("leaf", "elementwise") and not n.shape for n in order)
+        self.arrays, self.sizes = bind(
+            symbols, values, ufunc=samples, roots=[root, *nodes]
+        )
+        for node in nodes:
+            if self.arrays[node].shape and not node.shape:
+                raise ShapeError(
+                    f"{node.attributes[0]} is a scalar and a parameter: its value is one number, "
+                    f"got an array of shape {self.arrays[node].shape}; only data have one value "
+                    "for each sample"
+                )
+        self._order = order
+        self._base: dict[Node, Any] = {}
+        self._run(self._base, order)
+
+    def _run(self, results: dict[Node, Any], order: Sequence[Node]) -> None:
+        with np.errstate(all="ignore"):
+            for node in order:
+                if node.operation == "symbol":
+                    results.setdefault(node, self.arrays[node])
+                    continue
+                inputs = [results[i] if i in results else self._base[i] for i in node.inputs]
+                result = node.row.numpy(inputs, node, self.sizes)
+                results[node] = np.asarray(result, np.float64) if node.dtype == "real" else result
+
+    def line(self, node: Node) -> _Line:
+        """The loss as a function of the array of one parameter."""
+        depends = {node}
+        order = []
+        for n in self._order:
+            if any(i in depends for i in n.inputs):
+                depends.add(n)
+                order.append(n)
+        return _Line(self, node, order)
+
+    def value(self, results: Mapping[Node, Any]) -> float:
+        return float(np.mean(results[self.root] if self.root in results else self._base[self.root]))
+
+    def evaluated(self, expressions: Sequence[Any], nodes: Sequence[Node]) -> list[np.ndarray]:
+        """Expressions at the values, each with the shape of its parameter."""
+        roots = [to_graph(as_expression(e)) for e in expressions]
+        known = set(self.arrays)
+        unknown = [n for n in leaves(roots) if n not in known]
+        if unknown:
+            names = ", ".join(sorted(str(n.attributes[0]) for n in unknown))
+            raise InvalidArgument(f"the given gradient contains {names}, which the loss does not")
+        results: dict[Node, Any] = {}
+        self._run(results, walk(roots))
+        arrays = [np.asarray(results[r], np.float64) for r in roots]
+        return [
+            np.mean(a) if not n.shape and not r.shape else a
+            for a, n, r in zip(arrays, nodes, roots, strict=True)
+        ]
+
+
+class _Line:
+    """The loss along one entry of one parameter."""
+
+    def __init__(self, function: _Function, node: Node, order: Sequence[Node]) -> None:
+        self._function = function
+        self._node = node
+        self._order = order
+        self.start = np.array(function.arrays[node], np.float64)
+
+    def __call__(self, entry: tuple[int, ...], offset: float) -> float:
+        moved = self.start.copy()
+        moved[entry] += offset
+        results: dict[Node, Any] = {self._node: moved}
+        self._function._run(results, self._order)
+        return self._function.value(results)
+
+
+# --- the gradient that was given ---------------------------------------------------------
+
+
+def _given(
+    gradient: Any, nodes: Sequence[Node], values: Mapping[Any, Any], function: _Function
+) -> list[np.ndarray]:
+    symbols = [n.attributes[0] for n in nodes]
+    if callable(gradient) and not isinstance(gradient, (sp.Basic, np.ndarray)):
+        gradient = _called(gradient, values)
+    if isinstance(gradient, Mapping):
+        missing = [str(s) for s in symbols if s not in gradient]
+        if missing:
+            raise InvalidArgument(f"the given gradient has no entry for {', '.join(missing)}")
+        parts = [gradient[s] for s in symbols]
+    elif len(nodes) > 1 or (isinstance(gradient, (list, tuple)) and _wraps_one(gradient, nodes)):
+        parts = list(gradient)
+        if len(parts) != len(nodes):
+            raise InvalidArgument(
+                f"{len(parts)} gradients were given for {len(nodes)} symbols: "
+                f"{', '.join(map(str, symbols))}"
+            )
+    else:
+        parts = [gradient]
+    return [_checked(p, n, function) for p, n in zip(parts, nodes, strict=True)]
+
+
+def _called(gradient: Any, values: Mapping[Any, Any]) -> Any:
+    """A function of the dict of values, or of the arrays in their order."""
+    arrays = [np.asarray(v, np.float64) if np.isrealobj(v) else v for v in values.values()]
+    try:
+        parameters = inspect.signature(gradient).parameters.values()
+    except (TypeError, ValueError):  # some built-ins have no signature
+        return gradient(*arrays)
+    needed = [
+        p for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]  # fmt: skip
+    several = len(needed) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return gradient(*arrays) if several else gradient(values)
+
+
+def _wraps_one(gradient: Sequence[Any], nodes: Sequence[Node]) -> bool:
+    """True for a list that holds the one gradient, not its entries."""
+    if len(gradient) != 1:
+        return False
+    return isinstance(gradient[0], sp.Basic) or np.ndim(gradient[0]) == nodes[0].rank
+
+
+def _checked(part: Any, node: Node, function: _Function) -> np.ndarray:
+    symbol = node.attributes[0]
+    if isinstance(part, sp.Basic):
+        (array,) = function.evaluated([part], [node])
+    else:
+        array = np.asarray(part, np.float64)
+    wanted = function.arrays[node].shape
+    if np.shape(array) != wanted:
+        raise ShapeError(
+            f"the given gradient of {symbol} has shape {np.shape(array)}, {symbol} has {wanted}; "
+            "a gradient has the shape of its symbol"
+        )
+    return np.asarray(array)
+
+
+# --- comparing ---------------------------------------------------------------------------
+
+
+def _entry_error(
+    line: _Line, entry: tuple[int, ...], pair: tuple[float, float], step: float, tolerance: float
+) -> tuple[float, float]:
+    """The relative error of one entry, and the derivative by finite differences."""
+    given, convention = pair
+    here = float(line.start[entry])
+    centre = line(entry, 0.0)
+    best: tuple[float, float, float] | None = None
+    for refinement in range(_REFINEMENTS):
+        width = step * max(abs(here), 1.0) / 10**refinement
+        estimate, uncertainty = _extrapolated(line, entry, width)
+        if not np.isfinite(estimate):
+            continue
+        noise = 8 * _EPSILON * abs(centre) / width
+        error = _relative(given, estimate, max(uncertainty, noise), tolerance)
+        if error <= tolerance:
+            return error, estimate
+        if best is None or uncertainty + noise < best[0]:
+            best = uncertainty + noise, error, estimate
+    if best is None:
+        return np.inf, np.nan
+    sides = _kink(line, entry, centre, step * max(abs(here), 1.0))
+    if sides is not None:
+        low, high = sides
+        margin = 1e-4 * max(abs(low), abs(high))
+        if low - margin <= given <= high + margin:
+            return 0.0, given
+        if abs(given - convention) <= tolerance * max(abs(given), abs(convention)):
+            return 0.0, given
+    return best[1], best[2]
+
+
+def _extrapolated(line: _Line, entry: tuple[int, ...], width: float) -> tuple[float, float]:
+    """Richardson's extrapolation of central differences, and how far it moved."""
+    wide = (line(entry, width) - line(entry, -width)) / (2 * width)
+    narrow = (line(entry, width / 2) - line(entry, -width / 2)) / width
+    return (4 * narrow - wide) / 3, abs(narrow - wide) / 3
+
+
+def _relative(given: float, estimate: float, uncertainty: float, tolerance: float) -> float:
+    if not np.isfinite(given):
+        return np.inf
+    size = max(abs(given), abs(estimate))
+    uncertainty = min(uncertainty, 1e-4 * size) if size else uncertainty
+    scale = max(size, uncertainty / tolerance, np.finfo(np.float64).tiny)
+    return abs(given - estimate) / scale
+
+
+def _kink(
+    line: _Line, entry: tuple[int, ...], centre: float, width: float
+) -> tuple[float, float] | None:
+    """The derivatives from both sides, the smaller one first, where they differ."""
+    for narrower in (width * 1e-2, width * 1e-4):
+        left = (centre - line(entry, -narrower)) / narrower
+        right = (line(entry, narrower) - centre) / narrower
+        low, high = min(left, right), max(left, right)
+        size = max(abs(low), abs(high))
+        noise = 100 * _EPSILON * abs(centre) / narrower
+        if not (np.isfinite(size) and high - low > 1e-2 * size + noise):
+            return None
+    return low, high

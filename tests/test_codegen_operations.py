@@ -1,0 +1,267 @@
+"""Walks the tables of operations: compiled, as plain Python, and as NumPy means it.
+
+Many rows share one kernel, because what takes time is starting the compiler.
+"""
+
+import functools
+
+import numpy as np
+import pytest
+import sympy as sp
+from test_operations import DOMAINS, FIXED, draw
+
+import codegen
+import symdiff as sd
+from codegen.emit.spelling import SPELLING
+from codegen.lower import lowered_operations
+from symdiff.bridge import to_graph, to_sympy
+from symdiff.elementwise import ELEMENTWISE
+from symdiff.graph import apply
+from symdiff.structural import STRUCTURAL
+
+SIZES = {"n": 3, "m": 2}
+PATTERNS = {
+    1: [((),), (("n",),), (("n", "m"),)],
+    2: [
+        ((), ()),
+        (("n",), ()),
+        (("n", "m"), ("m",)),
+        (("m",), ("n", "m")),
+        (("n", 1), (1, "m")),
+    ],
+    3: [((), ("n",), ()), (("n", 1), ("m",), ("n", "m"))],
+}
+CASES = [(arity, shapes) for arity, patterns in PATTERNS.items() for shapes in patterns]
+TOLERANCE = {"float64": 2e-13, "float32": 2e-5}
+
+
+def names_of(arity):
+    return [name for name, domains in DOMAINS.items() if len(domains) == arity]
+
+
+def smooth_rows(arity):
+    return [n for n in names_of(arity) if ELEMENTWISE[n].differentiable]
+
+
+def operands(names, shapes):
+    """For each row its operands: one tensor for each place and domain, and the values."""
+    rng = np.random.default_rng(3)
+    values = {}
+    tensors = {}
+    for name in names:
+        for place, (domain, shape) in enumerate(zip(DOMAINS[name], shapes, strict=True)):
+            if (place, domain) not in tensors:
+                symbol = sd.tensor(f"x{place}_{len(tensors)}", *shape)
+                tensors[place, domain] = symbol
+                values[symbol] = draw(domain, [SIZES.get(d, d) for d in shape], rng)
+    return {n: [tensors[p, d] for p, d in enumerate(DOMAINS[n])] for n in names}, values
+
+
+def expression_of(name, symbols):
+    return to_sympy([apply(name, *map(to_graph, symbols))])[0]
+
+
+def assert_all_equal(function, expressions, values, labels):
+    """The kernel, its text as Python, and NumPy agree on every expression."""
+    dtype = function._options.dtype
+    expected = sd.evaluate(expressions, values, dtype=dtype)
+    compiled = function(*values.values())
+    plain = function.plain(*values.values())
+    rtol = TOLERANCE[dtype]
+    for label, want, got, python in zip(labels, expected, compiled, plain, strict=True):
+        message = f"{label} in {dtype}"
+        assert got.dtype == want.dtype and got.shape == want.shape, message
+        assert python.dtype == want.dtype and python.shape == want.shape, message
+        np.testing.assert_allclose(got, want, rtol, rtol, err_msg=message)
+        np.testing.assert_allclose(python, want, rtol, rtol, err_msg=message + " as Python")
+
+
+def test_every_row_has_a_spelling_or_a_lowering_and_a_case():
+    assert set(ELEMENTWISE) <= set(SPELLING), set(ELEMENTWISE) - set(SPELLING)
+    assert set(ELEMENTWISE) == set(DOMAINS), set(ELEMENTWISE) ^ set(DOMAINS)
+    assert set(STRUCTURAL) <= lowered_operations(), set(STRUCTURAL) - lowered_operations()
+    assert set(STRUCTURAL) == set(structural_cases()), set(STRUCTURAL) ^ set(structural_cases())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("arity", "shapes"), CASES, ids=str)
+def test_values(arity, shapes, dtype):
+    names = names_of(arity)
+    symbols, values = operands(names, shapes)
+    expressions = [expression_of(n, symbols[n]) for n in names]
+    function = codegen.compile(expressions, inputs=list(values), dtype=dtype)
+    assert_all_equal(function, expressions, values, names)
+
+
+@pytest.mark.parametrize(
+    ("arity", "shapes", "dtype"),
+    [
+        (1, (("n", "m"),), "float64"),
+        (1, (("n",),), "float32"),
+        (2, (("n", 1), (1, "m")), "float64"),
+        (2, (("m",), ("n", "m")), "float32"),
+        (3, (("n", 1), ("m",), ("n", "m")), "float64"),
+    ],
+    ids=str,
+)
+def test_gradients(arity, shapes, dtype):
+    names = smooth_rows(arity)
+    symbols, values = operands(names, shapes)
+    gradients, labels = [], []
+    for name in names:
+        expression = expression_of(name, symbols[name])
+        weights = np.random.default_rng(1).uniform(0.5, 1.5, SIZES["m"])
+        loss = sd.sum(expression * weights)
+        wrt = [s for place, s in enumerate(symbols[name]) if (name, place) not in FIXED]
+        gradients += sd.gradient(loss, wrt)
+        labels += [f"the gradient of {name} by {s}" for s in wrt]
+    function = codegen.compile(gradients, inputs=list(values), dtype=dtype)
+    assert_all_equal(function, gradients, values, labels)
+
+
+# --- special points ----------------------------------------------------------------------
+
+POINTS = [0.0, -0.0, 1e-300, -1e-300, 0.5, -0.5, 1.0, -1.0, 2.0, 800.0, -800.0, 1e300, -1e300]
+POINTS += [np.inf, -np.inf, np.nan]
+
+
+def special_values(arity, dtype):
+    """Every combination of special points, one in each row of a vector."""
+    points = np.array(POINTS, dtype)  # in float32 1e300 is infinite
+    grid = np.meshgrid(*[points] * arity, indexing="ij")
+    return [g.ravel() for g in grid]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("arity", [1, 2])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_special_points(arity, dtype):
+    names = names_of(arity)
+    symbols = sp.symbols(f"x:{arity}")
+    arrays = special_values(arity, dtype)
+    expressions = [expression_of(n, symbols) for n in names]
+    function = codegen.compile(expressions, inputs=symbols, dtype=dtype)
+    expected = sd.evaluate(expressions, dict(zip(symbols, arrays, strict=True)), dtype=dtype)
+    rtol = {"float64": 2e-13, "float32": 5e-6}[dtype]
+    tiny = float(np.finfo(dtype).tiny)  # what is smaller may be flushed to 0
+    for result in (function(*arrays), function.plain(*arrays)):
+        for name, want, got in zip(names, expected, result, strict=True):
+            assert got.dtype == want.dtype, name
+            close = np.isclose(got, want, rtol, tiny, equal_nan=True)
+            wrong = [(*(a[i] for a in arrays), got[i], want[i]) for i in np.flatnonzero(~close)]
+            assert not wrong, f"{name}: (operands, got, expected) {wrong[:5]}"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_derivatives_at_special_points(dtype):
+    """Where no value is subtracted from another the derivative has a limit, and is that."""
+    x = sp.Symbol("x")
+    cases = {
+        sd.sigmoid(x): (0, 0), sd.softplus(x): (0, 1), sd.log_sigmoid(x): (1, 0),
+        sd.relu(x): (0, 1), sd.leaky_relu(x): (0.01, 1), sd.elu(x): (0, 1), sp.Abs(x): (-1, 1),
+        sp.tanh(x): (0, 0), sp.erf(x): (0, 0), sp.sign(x): (0, 0), sp.atan(x): (0, 0),
+        sd.logaddexp(x, 0): (0, 1), sp.Max(x, 0): (0, 1), sp.Min(x, 0): (1, 0),
+        sp.Piecewise((sp.exp(x), x < 0), (x, True)): (0, 1),
+        sd.where(x > 0, sp.log(x), 0): (0, 0),
+    }  # fmt: skip
+    gradients = [sd.gradient(e, x) for e in cases]
+    function = codegen.compile(gradients, inputs=[x], dtype=dtype)
+    # float32 knows no 1e300, and its exponential of 800 is infinite already
+    for at in (800.0, 1e300, np.inf):
+        for side, points in enumerate(([-at], [at])):
+            for expression, got, plain in zip(
+                cases, function(points), function.plain(points), strict=True
+            ):
+                want = cases[expression][side]
+                assert got[0] == pytest.approx(want, abs=2e-3), (expression, points)
+                assert plain[0] == pytest.approx(want, abs=2e-3), (expression, points)
+    assert all(np.isnan(g[0]) or e in NOT_NAN for e, g in zip(cases, function([np.nan])))
+
+
+NOT_NAN = ()
+
+
+# --- structural rows ---------------------------------------------------------------------
+
+
+@functools.cache
+def structural_cases():
+    """For each structural row, expressions that lead to it and need nothing else much."""
+    X, Y = sd.tensor("X", "n", 4), sd.tensor("Y", 4, "k")
+    v, w = sd.tensor("v", "n"), sd.tensor("w", 4)
+    i, j = sd.tensor("i", "n", dtype="int"), sd.tensor("j", "p", dtype="int")
+    T = sd.tensor("T", "n", 2, 3)
+    B = sd.tensor("B", "n", 3, 2)
+    A = sd.constant(np.array([[1.0, -2.0, 3.0, 0.5]]))
+
+    def node(name, *operands, **keywords):
+        attributes = keywords.get("attributes", ())
+        return to_sympy([apply(name, *map(to_graph, operands), attributes=attributes)])[0]
+
+    reductions = {
+        name: [node(name, x, attributes=(axes, keep)) for x, axes, keep in (
+            (v, (0,), False), (X, (0,), False), (X, (1,), True), (X, (0, 1), False),
+            (T, (0, 2), False), (T, (1,), False), (i, (0,), False),
+        )]
+        for name in ("sum", "max", "min", "logsumexp", "argmax", "argmin")
+        if name != "logsumexp"
+    }  # fmt: skip
+    for name in ("argmax", "argmin"):
+        reductions[name] = [e for k, e in enumerate(reductions[name]) if k != 4]
+    return {
+        **reductions,
+        "logsumexp": [sd.logsumexp(X), sd.logsumexp(X, axis=0), sd.logsumexp(T, axis=2)],
+        "symbol": [X],
+        "number": [sp.Integer(3) + 0 * v],
+        "array": [X * A, sd.sum(A) + v],
+        "size": [v * sd.mean(X), v / X.shape[0]],
+        "arange": [sd.arange("n") * v],
+        "matmul": [
+            X @ Y, X @ w, v @ X, v @ v, w @ Y, X.T @ X, T @ B, T @ sd.ones(3), sd.ones(2) @ T,
+            i @ X, i @ i,
+        ],
+        "transpose": [X.T, sd.transpose(T, (2, 0, 1)) * 1.0],
+        "reshape": [
+            sd.reshape(X, -1), sd.reshape(T, (-1, 6)), sd.reshape(T, (-1, 3, 2)),
+            sd.reshape(X, (2, -1)),
+        ],
+        "broadcast_to": [sd.broadcast_to(w, X.shape), sd.broadcast_to(v[:, None], X.shape)],
+        "index": [
+            X[1:], X[:, ::-1], X[-1], X[:, 1:3] * 2, X[0, 1], v[::2], X[j], X[:, j], X[j, j],
+            X[None, :, 2], T[..., 0], T[:, 0, :], X[i, 1],
+        ],
+        "index_add": [
+            sd.gradient(sd.sum(X[1:] ** 2), X), sd.gradient(sd.sum(X[j] ** 2), X),
+            sd.gradient(sd.sum(X[:, j] ** 2), X), sd.gradient(sd.sum(X[j, j] ** 2), X),
+            sd.gradient(sd.sum(X[:, ::-2] ** 2), X), sd.gradient(sd.sum(X[::2, 1] ** 2), X),
+            sd.gradient(v[-1] ** 2, v), sd.gradient(sd.sum(sd.exp(w[i])), w),
+        ],
+        "one_hot": [sd.one_hot(i, 4), sd.one_hot(j, 4) @ Y],
+        "concatenate": [
+            sd.concatenate([X, A, 2 * X]), sd.concatenate([X, v[:, None]], axis=1),
+            sd.concatenate([T, T[:, ::-1]], axis=2), sd.stack([v, 2 * v]),
+        ],
+    }  # fmt: skip
+
+
+def structural_values(expressions):
+    rng = np.random.default_rng(2)
+    sizes = {"n": 4, "k": 2, "p": 5}
+    values = {}
+    for e in expressions:
+        for s in e.free_symbols:
+            if not hasattr(s, "shape") or s in values:
+                continue
+            shape = [sizes.get(str(d), d) for d in s.shape]
+            number = to_graph(s).dtype == "int"
+            values[s] = rng.integers(0, 3, shape) if number else rng.normal(size=shape)
+    return {s: values[s] for s in sorted(values, key=str)}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", list(STRUCTURAL))
+def test_structural_values(name, dtype):
+    expressions = structural_cases()[name]
+    values = structural_values(expressions)
+    function = codegen.compile(expressions, inputs=list(values), dtype=dtype)
+    assert_all_equal(function, expressions, values, expressions)
