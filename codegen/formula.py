@@ -33,6 +33,8 @@ def _text(
         return _text(operand, name, inner, depth - 1)
 
     operation = node.operation
+    if operation == "number" and node.attributes[0].is_Float:
+        return f"{float(node.attributes[0]):.15g}"
     if operation in ("number", "size", "symbol"):
         return str(node.attributes[0])
     if operation in ("array", "arange"):

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from symdiff.binding import as_array, bind, check_names
-from symdiff.bridge import to_graph
+from symdiff.bridge import describe, to_graph
 from symdiff.errors import BindingError, InvalidArgument, InvalidType
-from symdiff.gradient import parameter_nodes  # noqa: F401
 from symdiff.graph import Node, leaves
 from symdiff.language import as_expression
 from symdiff.rewrite import stabilise
@@ -63,7 +62,7 @@ class CompiledFunction:
             chosen = [s for s, v in zip(self._symbols, vectors, strict=True) if v]
             roots, mapping = vectorise(self._roots, chosen)
             symbols = [mapping.get(s, s) for s in self._symbols]
-            title = ", ".join(str(e)[:60] for e in self._expressions[:3])
+            title = ", ".join(describe(r) for r in self._roots[:3])
             rows = choose_rows(symbols)
             kernel = FunctionKernel(roots, symbols, rows, self._options, title)
             self._kernels[vectors] = kernel, symbols

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from symdiff.errors import IndexOutOfRange, InvalidArgument
+from symdiff.evaluate import result_dtype
 from symdiff.graph import Node, walk
 from symdiff.shapes import Size, concrete_shape
 
@@ -287,7 +288,7 @@ class FunctionKernel:
         self._buffers = {n: data_buffer(n, names, table, self.rows) for n in self.symbols}
         self._outputs = [names.new("output") for _ in self.roots]
         outputs = [
-            Output(n, name, "output") for n, name in zip(self.roots, self._outputs, strict=True)
+            Output(n, name, "output", dtype=result_dtype(n)) for n, name in zip(self.roots, self._outputs, strict=True)
         ]
         # the output buffers keep the names that were given out for them
         for name in self._outputs:
@@ -319,7 +320,7 @@ class FunctionKernel:
             memory[buffer.name] = prepare(arrays[node], node.dtype, dtype)
         results = []
         for node, name in zip(self.roots, self._outputs, strict=True):
-            kind: Any = dtype if node.dtype == "real" else np.int64
+            kind: Any = dtype if result_dtype(node) == "real" else np.int64
             memory[name] = np.empty(concrete_shape(node.shape, sizes), kind)
             results.append(memory[name])
         rows = values[self._lowered.sizes[self.rows]] if self.rows is not None else 0

@@ -191,7 +191,6 @@ class Phase:
     name: str
     kind: str
     body: list[Statement]
-    formula: str = ""
     tile: int | None = None
     prologue: list[Statement] = field(default_factory=list)
     before: list[Statement] = field(default_factory=list)

@@ -60,6 +60,7 @@ class Output:
     space: str
     slot: int | None = None
     buffer: Buffer | None = None
+    dtype: str | None = None
 
 
 def decompose(roots: Sequence[Node]) -> list[Node]:
@@ -68,6 +69,8 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
     def transform(node: Node, inputs: tuple[Node, ...]) -> Node:
         if node.operation == "logsumexp":
             return _logsumexp(inputs[0], *node.attributes)
+        if node.operation == "matmul" and node.dtype == "real":
+            inputs = tuple(i if i.dtype == "real" else _as_real(i) for i in inputs)
         if node.operation in ("argmax", "argmin") and len(node.attributes[0]) > 1:
             flat = reshape(inputs[0], (product(inputs[0].shape),))
             return reshape(apply(node.operation, flat, attributes=((0,), False)), node.shape)
@@ -75,7 +78,17 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
             return node
         return apply(node.operation, *inputs, attributes=node.attributes)
 
-    return rebuild(roots, transform)
+    return [_copied(r) if r.row.kind == "leaf" else r for r in rebuild(roots, transform)]
+
+
+def _copied(leaf: Node) -> Node:
+    """A result that is an input or a constant as it stands is copied: the sum of one operand."""
+    return apply("logical_or" if leaf.dtype == "bool" else "add", leaf)
+
+
+def _as_real(x: Node) -> Node:
+    """Matrix kernels take real operands."""
+    return apply("multiply", x, number(sp.Float(1)))
 
 
 def _logsumexp(x: Node, axes: tuple[int, ...], keepdims: bool) -> Node:
@@ -122,12 +135,12 @@ class Lowering:
         self._tiles: list[Node] = []
         self._values: dict[Node, Expr] = {}
         self._statements: list[Statement] = []
-        self._formulas: dict[Node, str] = {}
         self._pending: list[tuple[Node, Buffer, Buffer]] = []
         self._targets: dict[Node, list[Buffer]] = {}
         for root, output in zip(roots, outputs, strict=True):
             buffer = output.buffer or self._buffer(root, output.name, output.space)
             buffer.slot = output.slot
+            buffer.dtype = output.dtype or buffer.dtype
             self._targets.setdefault(root, []).append(buffer)
         self.phases = self._lower()
 
@@ -164,7 +177,7 @@ class Lowering:
             if time % 2:
                 phases += self._rows_phases(nodes, time)
             else:
-                body = self._serial(nodes, time)
+                body = self._serial(nodes)
                 if body:
                     phases.append(Phase(self.names.new(self._serial_wish), "serial", body))
         return phases
@@ -179,17 +192,17 @@ class Lowering:
                 users[operand].extend(through)
         return {n: list(dict.fromkeys(u)) for n, u in users.items()}
 
-    def _serial(self, nodes: list[Node], time: int) -> list[Statement]:
+    def _serial(self, nodes: list[Node]) -> list[Statement]:
         body: list[Statement] = []
         self._statements = body
-        for node in self._needed_scalars(nodes):
-            if self.plan.time[node] < time:
-                self._let(node)
-        for node in nodes:
-            if node in self.plan.scalars and node not in self._targets:
-                self._let(node)
-            else:
+        wanted = [n for n in nodes if n not in self.plan.scalars or n in self._targets]
+        scalars = self._needed_scalars(wanted)
+        chosen = {*wanted, *scalars}
+        for node in [n for n in self.plan.order if n in chosen]:
+            if node in self._targets or node not in self.plan.scalars:
                 self._compute(node)
+            else:
+                self._let(node)
         self._write_back()
         return body
 
@@ -265,9 +278,7 @@ class Lowering:
         return node.operation
 
     def _formula(self, node: Node) -> str:
-        if node not in self._formulas:
-            self._formulas[node] = formula(node, self._name_of)
-        return self._formulas[node]
+        return formula(node, self._name_of)
 
     def _name_of(self, node: Node) -> str | None:
         if node in self.symbols:

@@ -30,7 +30,7 @@ def zeta(s: Any, q: Any) -> Any:
 
 def polygamma(order: Any, x: Any) -> Any:
     order, x = np.float64(order), np.float64(x)
-    if not order >= 0 or order != np.floor(order):
+    if not 0 <= order < 2**63 or order != np.floor(order):
         return np.float64(np.nan)
     if order == 0:
         return special.psi(x)

@@ -134,7 +134,8 @@ def _as_late_as_possible(
         deadlines = [last] if node in roots else []
         for reader in readers[node]:
             if reader in local:
-                deadlines.append(time[reader] - 1)
+                if node not in scalars:  # phases by rows compute scalars themselves
+                    deadlines.append(time[reader] - 1)
             else:
                 deadlines.append(time[reader])
         time[node] = max(time[node], min(deadlines, default=last))

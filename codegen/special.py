@@ -140,9 +140,9 @@ def zeta(s: Any, q: Any) -> Any:
 
 @njit(error_model="numpy")
 def polygamma(order: Any, x: Any) -> Any:
-    """The derivative of digamma of an order; NaN unless the order is whole and not negative."""
+    """The derivative of digamma of an order; NaN unless the order is a natural number."""
     order, x = np.float64(order), np.float64(x)
-    if not order >= 0.0 or order != np.floor(order):
+    if not 0.0 <= order < 2.0**63 or order != np.floor(order):
         return np.nan
     if order == 0.0:
         return psi(x)

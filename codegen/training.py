@@ -35,7 +35,7 @@ from .kernel import (
 )
 from .emit.walk import Walk
 from .layout import size_value
-from .loop_ir import Buffer, Call, Var, const, count
+from .loop_ir import Buffer, Var, const, count, plus
 from .lower import Output
 from .names import Names
 from .sizes import SizeTable
@@ -172,7 +172,7 @@ class TrainingKernel:
         for symbol in [*rule.vectors, *rule.scalars]:
             shape = [extent] if symbol in rule.vectors else []
             targets[symbol] = flat_buffer(str(symbol), "state", offset, shape)
-            offset = Call("add", (offset, count(shape)), "int")
+            offset = plus(offset, count(shape))
         for symbol, buffer in targets.items():
             symbols[rule.leaves[symbol]] = buffer
         symbols[rule.leaves[optimizers.step]] = Var("step", "int")

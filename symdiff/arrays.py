@@ -280,12 +280,12 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
 
 def zeros(*sizes: Any) -> Any:
     """Zeros of a shape."""
-    return lang.broadcast_to(0, *_sizes(sizes))
+    return lang.broadcast_to(0.0, *_sizes(sizes))
 
 
 def ones(*sizes: Any) -> Any:
     """Ones of a shape."""
-    return lang.broadcast_to(1, *_sizes(sizes))
+    return lang.broadcast_to(1.0, *_sizes(sizes))
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -299,4 +299,4 @@ def arange(n: Any) -> Any:
 
 def eye(n: Any) -> Any:
     """The identity matrix."""
-    return one_hot(arange(n), n)
+    return 1.0 * one_hot(arange(n), n)

@@ -33,6 +33,8 @@ def as_array(value: Any, symbol: Any, node_dtype: str, dtype: Any) -> np.ndarray
     array = np.asarray(value)
     if array.dtype == object:
         try:
+            if any(v is None for v in array.ravel()):  # NumPy makes NaN of it
+                raise TypeError
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             raise InvalidType(

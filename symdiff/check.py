@@ -11,7 +11,7 @@ import sympy as sp
 
 from .binding import bind
 from .bridge import to_graph
-from .errors import GradientMismatch, InvalidArgument, InvalidType, ShapeError
+from .errors import BindingError, GradientMismatch, InvalidArgument, InvalidType, ShapeError
 from .gradient import gradient as derived_gradient
 from .gradient import loss_node, parameter_nodes
 from .graph import Node, leaves, walk
@@ -88,8 +88,14 @@ def check_gradient(
     tolerance = TOLERANCE if tolerance is None else _positive("tolerance", tolerance)
     nodes, _ = parameter_nodes(wrt)
     nodes = list(dict.fromkeys(nodes))
-    loss_node(loss)  # a loss that is not a real scalar is refused with its shape
+    stable = loss_node(loss)  # a loss that is not a real scalar is refused here
     function = _Function(to_graph(as_expression(loss)), nodes, values)
+    if not function.is_finite():
+        function = _Function(stable, nodes, values)
+    if not function.is_finite():
+        raise InvalidArgument(
+            "check_gradient: the loss is not finite at these values, so it has no differences there"
+        )
     own = function.evaluated(derived_gradient(loss, [n.attributes[0] for n in nodes]), nodes)
     given = own if gradient is None else _given(gradient, nodes, values, function)
     worst: tuple[float, str] = (0.0, "")
@@ -118,7 +124,11 @@ def _positive(name: str, value: Any) -> float:
 
 
 class _Function:
-    """A loss as a function of its parameters, the mean over samples where data are arrays."""
+    """A loss as a function of its parameters.
+
+    Of scalar symbols bound to arrays it is the mean over the samples: at once where the loss is
+    elementwise, as a NumPy ufunc, else sample by sample. A case holds the arrays of one run.
+    """
 
     def __init__(self, root: Node, nodes: Sequence[Node], values: Mapping[Any, Any]) -> None:
         if not isinstance(values, Mapping):
@@ -126,12 +136,14 @@ class _Function:
                 f"values are given as a dict {{symbol: array}}, got {type(values).__name__}"
             )
         self.root = root
+        self.order = walk([root])
         symbols = list(dict.fromkeys([*leaves([root]), *nodes]))
-        order = walk([root])
-        samples = all(n.row.kind in ("leaf", "elementwise") and not n.shape for n in order)
-        self.arrays, self.sizes = bind(
-            symbols, values, ufunc=samples, roots=[root, *nodes]
-        )
+        at_once = all(n.row.kind in ("leaf", "elementwise") and not n.shape for n in self.order)
+        cases = [values] if at_once else _samples(symbols, nodes, values)
+        bound = [bind(symbols, c, ufunc=at_once, roots=[root, *nodes]) for c in cases]
+        self.cases = [arrays for arrays, _ in bound]
+        self.sizes = bound[0][1]
+        self.arrays = self.cases[0]
         for node in nodes:
             if self.arrays[node].shape and not node.shape:
                 raise ShapeError(
@@ -139,48 +151,65 @@ class _Function:
                     f"got an array of shape {self.arrays[node].shape}; only data have one value "
                     "for each sample"
                 )
-        self._order = order
-        self._base: dict[Node, Any] = {}
-        self._run(self._base, order)
+        self.bases = [self.run(self.order, arrays) for arrays in self.cases]
 
-    def _run(self, results: dict[Node, Any], order: Sequence[Node]) -> None:
+    def run(self, order: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
+        """The values of the nodes in ``order``, given those of the nodes before."""
+        results = dict(known)
         with np.errstate(all="ignore"):
             for node in order:
-                if node.operation == "symbol":
-                    results.setdefault(node, self.arrays[node])
-                    continue
-                inputs = [results[i] if i in results else self._base[i] for i in node.inputs]
-                result = node.row.numpy(inputs, node, self.sizes)
-                results[node] = np.asarray(result, np.float64) if node.dtype == "real" else result
+                if node not in results or node.inputs:
+                    inputs = [results[i] for i in node.inputs]
+                    value = node.row.numpy(inputs, node, self.sizes)
+                    real = node.dtype == "real"
+                    results[node] = np.asarray(value, np.float64) if real else value
+        return results
+
+    def is_finite(self) -> bool:
+        """Whether the loss is a finite number at the values."""
+        return all(bool(np.isfinite(base[self.root]).all()) for base in self.bases)
 
     def line(self, node: Node) -> _Line:
         """The loss as a function of the array of one parameter."""
         depends = {node}
         order = []
-        for n in self._order:
+        for n in self.order:
             if any(i in depends for i in n.inputs):
                 depends.add(n)
                 order.append(n)
         return _Line(self, node, order)
 
-    def value(self, results: Mapping[Node, Any]) -> float:
-        return float(np.mean(results[self.root] if self.root in results else self._base[self.root]))
-
     def evaluated(self, expressions: Sequence[Any], nodes: Sequence[Node]) -> list[np.ndarray]:
-        """Expressions at the values, each with the shape of its parameter."""
+        """Expressions at the values, the mean over samples, each for one parameter."""
         roots = [to_graph(as_expression(e)) for e in expressions]
-        known = set(self.arrays)
-        unknown = [n for n in leaves(roots) if n not in known]
+        unknown = [n for n in leaves(roots) if n not in self.arrays]
         if unknown:
             names = ", ".join(sorted(str(n.attributes[0]) for n in unknown))
             raise InvalidArgument(f"the given gradient contains {names}, which the loss does not")
-        results: dict[Node, Any] = {}
-        self._run(results, walk(roots))
-        arrays = [np.asarray(results[r], np.float64) for r in roots]
+        order = walk(roots)
+        runs = [self.run(order, arrays) for arrays in self.cases]
         return [
-            np.mean(a) if not n.shape and not r.shape else a
-            for a, n, r in zip(arrays, nodes, roots, strict=True)
+            np.mean([r[root] if node.shape else np.mean(r[root]) for r in runs], axis=0)
+            for root, node in zip(roots, nodes, strict=True)
         ]
+
+
+def _samples(
+    symbols: Sequence[Node], nodes: Sequence[Node], values: Mapping[Any, Any]
+) -> list[Mapping[Any, Any]]:
+    """One dict of values for each sample, where scalar data are bound to 1-D arrays."""
+    scalars = [n.attributes[0] for n in symbols if not n.shape and n not in nodes]
+    data = {s: values[s] for s in scalars if s in values and np.ndim(values[s]) == 1}
+    lengths = {s: len(v) for s, v in data.items()}
+    if not data:
+        return [values]
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{s}: {k}" for s, k in lengths.items())
+        raise BindingError(f"the data have different numbers of samples: {listed}")
+    count = next(iter(lengths.values()))
+    if not count:
+        raise BindingError(f"there are no samples: {', '.join(map(str, data))} are empty")
+    return [{**values, **{s: v[i] for s, v in data.items()}} for i in range(count)]
 
 
 class _Line:
@@ -190,14 +219,18 @@ class _Line:
         self._function = function
         self._node = node
         self._order = order
+        self._known = [dict(base) for base in function.bases]
         self.start = np.array(function.arrays[node], np.float64)
 
     def __call__(self, entry: tuple[int, ...], offset: float) -> float:
         moved = self.start.copy()
         moved[entry] += offset
-        results: dict[Node, Any] = {self._node: moved}
-        self._function._run(results, self._order)
-        return self._function.value(results)
+        total = 0.0
+        for known in self._known:
+            known[self._node] = moved
+            results = self._function.run(self._order, known)
+            total += float(np.mean(results[self._function.root]))
+        return total / len(self._known)
 
 
 # --- the gradient that was given ---------------------------------------------------------

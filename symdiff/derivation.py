@@ -16,7 +16,7 @@ import sympy as sp
 
 from .errors import InvalidArgument
 from .gradient import loss_node, parameter_nodes, pullback
-from .graph import Node, apply, number, walk
+from .graph import Node, number, walk
 from .language import as_expression
 from .printing.derivation import (
     derivation_latex,
@@ -121,17 +121,13 @@ class Derivation:
         made: dict[Node, Step] = {}
         for node, name in naming.forward.items():
             rule = rewritten.get(node) or self._forward_rule(node)
-            made[node] = Step(
-                name.symbol, node.shape, rule, None, sp.S.One, "forward", node, names
-            )
+            made[node] = Step(name.symbol, node.shape, rule, None, sp.S.One, "forward", node, names)
         for node, name in naming.backward.items():
             of, factor = naming.adjoint_of.get(node, (None, number(1)))
             rule = _rule(node) if of is None else self.rules_between(of, origins)
             origin = made[of] if of is not None else None
             scale = fold(factor, {})
-            made[node] = Step(
-                name.symbol, node.shape, rule, origin, scale, "backward", node, names
-            )
+            made[node] = Step(name.symbol, node.shape, rule, origin, scale, "backward", node, names)
         return tuple(made.values())
 
     @cached_property
@@ -193,6 +189,10 @@ class Derivation:
         >>> from symdiff.derivation import derive
         >>> X, w, y = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("y", "n")
         >>> print(derive(sd.sum((X @ w - y) ** 2), w).explain(w))
+                                    ∂L/∂L = 1       ()
+        sum over axes               ∂L/∂(r²) = 𝟏  (n,)
+        power                       ∂L/∂r = 2r    (n,)
+        difference, matrix product  ∂L/∂w = 2Xᵀr  (3,)
         """
         if parameter not in self.gradient_nodes:
             known = ", ".join(map(str, self.parameters))
@@ -210,7 +210,8 @@ class Derivation:
         >>> import symdiff as sd
         >>> from symdiff.derivation import derive
         >>> X, w, y = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("y", "n")
-        >>> derive(sd.sum((X @ w - y) ** 2), w).operations()
+        >>> derive(sd.sum((X @ w - y) ** 2), w).operations()["backward"]
+        {'transpose': 1, 'matmul': 1, 'multiply': 1}
         """
         forward = walk([self.loss_node])
         backward = walk(self.gradient_nodes.values(), set(forward))
@@ -250,6 +251,16 @@ def derive(loss: Any, wrt: Any) -> Derivation:
     >>> X, w, b = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("b")
     >>> y = sd.tensor("y", "n")
     >>> print(derive(sd.losses.binary_cross_entropy(X @ w + b, y), [w, b]))
+    forward
+      z = Xw + b                         (n,)
+      L = 1/n · Σ (softplus(z) − z ⊙ y)    ()
+    <BLANKLINE>
+    backward
+      δ = n ∂L/∂z = σ(z) − y             (n,)
+    <BLANKLINE>
+    gradients
+      ∂L/∂w = 1/n · Xᵀδ                  (3,)
+      ∂L/∂b = 1/n · Σ δ                    ()
     """
     nodes, _ = parameter_nodes(wrt)
     return Derivation(loss, tuple(dict.fromkeys(n.attributes[0] for n in nodes)))

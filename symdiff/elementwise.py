@@ -146,8 +146,8 @@ def _where_partial(position: int, *arguments: sp.Expr) -> sp.Expr:
 
 
 def _where_body(condition: sp.Expr, yes: sp.Expr, no: sp.Expr) -> sp.Expr:
-    if isinstance(yes, Boolean) and not isinstance(yes, sp.Expr):  # a choice between conditions
-        return sp.ITE(as_condition(condition), yes, as_condition(no))
+    if any(isinstance(e, Boolean) and not isinstance(e, sp.Expr) for e in (yes, no)):
+        return sp.ITE(*map(as_condition, (condition, yes, no)))
     return Piecewise((yes, as_condition(condition)), (no, True), evaluate=False)
 
 

@@ -78,6 +78,18 @@ def evaluate(expression: Any, values: Mapping[Any, Any], dtype: Any = "float64")
     return results[0] if single else results
 
 
+def result_dtype(node: Node) -> str:
+    """The dtype of a result: literal integers alone do not make it one of integers."""
+    if node.dtype != "int":
+        return node.dtype
+    whole = any(
+        n.dtype != "real" and n.operation not in ("number", "size")
+        for n in walk([node])
+        if n.row.kind == "leaf" or not n.row.differentiable
+    )
+    return "int" if whole else "real"
+
+
 def _result(value: Any, dtype: Any) -> Any:
     array = np.array(value, dtype)
     return array[()] if array.ndim == 0 else array

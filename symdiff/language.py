@@ -751,9 +751,12 @@ def from_node(node: Node, inputs: Sequence[Any], evaluate: bool) -> Any:
     if row.kind != "elementwise":
         return STRUCTURAL_CLASSES[node.operation]._of(inputs, encode(node.attributes), node)
     assert row.body is not None
-    arguments = inputs if node.dtype == "bool" or node.operation == "where" else list(
-        map(as_number, inputs)
-    )
+    if node.dtype == "bool":
+        arguments = list(inputs)
+    elif node.operation == "where":
+        arguments = [inputs[0], *map(as_number, inputs[1:])]
+    else:
+        arguments = list(map(as_number, inputs))
     if evaluate:
         result = row.body(*arguments)
     else:

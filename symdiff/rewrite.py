@@ -94,19 +94,46 @@ def _log1p(node: Node) -> Node | None:
     return apply("softplus", x.inputs[0]) if _is(x, "exp") else None
 
 
+def _factors(node: Node) -> list[Node]:
+    """The factors of a product, from left to right."""
+    result: list[Node] = []
+    stack = [node]
+    while stack:
+        factor = stack.pop()
+        if _is(factor, "multiply"):
+            stack.extend(reversed(factor.inputs))
+        else:
+            result.append(factor)
+    return result
+
+
+def _exchange(product: Node, old: Node, new: Node) -> Node | None:
+    """The product with one factor replaced, or None where it is no factor."""
+    factors = _factors(product)
+    if old not in factors:
+        return None
+    factors[factors.index(old)] = new
+    result = factors[0]
+    for factor in factors[1:]:
+        result = apply("multiply", result, factor)
+    return result
+
+
 def _divide(node: Node) -> Node | None:
     above, below = node.inputs
-    if _is(above, "exp") and _is(below, "sum") and _is(below.inputs[0], "exp"):
-        x, y = above.inputs[0], below.inputs[0].inputs[0]
-        if x is y:
-            total = apply("logsumexp", y, attributes=below.attributes)
-            return _same(node, apply("exp", apply("subtract", x, total)))
+    if _is(below, "sum") and _is(below.inputs[0], "exp"):
+        x = below.inputs[0].inputs[0]
+        total = apply("logsumexp", x, attributes=below.attributes)
+        softmax = apply("exp", apply("subtract", x, total))
+        result = _exchange(above, below.inputs[0], softmax)
+        return None if result is None else _same(node, result)
     rest = _one_plus(below)
     if rest is None or not _is(rest, "exp"):
         return None
     x = rest.inputs[0]
-    if above is rest:
-        return apply("sigmoid", x)
+    result = _exchange(above, rest, apply("sigmoid", x))
+    if result is not None:
+        return result
     opposite = x.inputs[0] if _is(x, "negative") else apply("negative", x)
     logistic = apply("sigmoid", opposite)
     return logistic if above.is_number(1) else apply("multiply", above, logistic)
@@ -379,7 +406,7 @@ def _where(node: Node) -> Node | None:
     if yes is no:
         return _same(node, yes)
     if condition.is_number():
-        chosen = yes if condition.attributes[0] in (sp.true, 1) else no
+        chosen = no if condition.attributes[0] in (sp.false, 0) else yes
         return _same(node, chosen)
     return None
 

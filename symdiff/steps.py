@@ -18,10 +18,11 @@ from .bridge import to_sympy
 from .graph import Node, apply, consumers, number, walk
 from .language import TensorSymbol
 from .printing.latex import name_latex
-from .printing.notation import ATOM, Piece
+from .printing.layouts import is_log_softmax
+from .printing.style import ATOM, Piece
 from .printing.text import shown_name, subscript
 
-__all__ = ["Name", "Naming", "choose", "constant_factor", "fold", "is_constant"]
+__all__ = ["Name", "Naming", "choose", "fold"]
 
 WIDEST = 16
 """Parts of a formula beyond which a part of it gets a name of its own."""
@@ -52,10 +53,12 @@ class Name:
 
     @property
     def piece(self) -> Piece:
+        """The name as a part of text."""
         return Piece(self.text, ATOM, len(self.kind) == 1)
 
     @property
     def latex_piece(self) -> Piece:
+        """The name as a part of LaTeX."""
         return Piece(self.latex)
 
 
@@ -78,38 +81,36 @@ class Naming:
 
     @property
     def all(self) -> dict[Node, Name]:
+        """Forward and backward names, in the order of evaluation."""
         return {**self.forward, **self.backward}
 
 
 # --- constants ---------------------------------------------------------------------------
 
 
-def is_constant(node: Node) -> bool:
-    """True for numbers, sizes and what is computed from these only."""
-    return all(n.operation in ("number", "size") or n.inputs for n in walk([node]))
-
-
-def constant_factor(node: Node, constant: set[Node]) -> tuple[Node, Node]:
-    """``(factor, rest)`` with ``node = factor * rest``; the factor is a scalar constant."""
+def without_constants(node: Node, constant: set[Node]) -> list[tuple[Node, Node]]:
+    """``(factor, rest)`` with ``node = factor * rest``: nothing, one, then more taken out."""
     factor = number(1)
-    while True:
-        if node.operation == "multiply":
-            a, b = node.inputs
-            if a in constant and not a.rank and b.shape == node.shape:
-                factor, node = apply("multiply", factor, a), b
-                continue
-            if b in constant and not b.rank and a.shape == node.shape:
-                factor, node = apply("multiply", factor, b), a
-                continue
-        if node.operation == "divide":
-            a, b = node.inputs
-            if b in constant and not b.rank and a.shape == node.shape and a not in constant:
-                factor, node = apply("divide", factor, b), a
-                continue
-        if node.operation == "negative" and node.inputs[0] not in constant:
-            factor, node = apply("negative", factor), node.inputs[0]
-            continue
-        return factor, node
+    result = [(factor, node)]
+    while (step := _one_constant(node, constant)) is not None:
+        operation, scalar, node = step
+        scale = (factor,) if scalar is None else (factor, scalar)
+        factor = apply(operation, *scale)
+        result.append((factor, node))
+    return result
+
+
+def _one_constant(node: Node, constant: set[Node]) -> tuple[str, Node | None, Node] | None:
+    if node.operation == "negative":
+        return "negative", None, node.inputs[0]
+    if node.operation not in ("multiply", "divide"):
+        return None
+    a, b = node.inputs
+    if b in constant and not b.rank and a.shape == node.shape:
+        return node.operation, b, a
+    if node.operation == "multiply" and a in constant and not a.rank and b.shape == node.shape:
+        return node.operation, a, b
+    return None
 
 
 # --- choosing ----------------------------------------------------------------------------
@@ -133,14 +134,25 @@ class _Choice:
             if leaf or (node.inputs and all(i in self.constant for i in node.inputs)):
                 self.constant.add(node)
         self.named: set[Node] = {root} if root.inputs else set()
-        self.cores: dict[Node, tuple[Node, Node]] = {}
-        for node, adjoint in adjoints.items():
-            factor, core = constant_factor(adjoint, self.constant)
-            if node.inputs and core not in self.is_forward:
-                self.cores[node] = (core, factor)
+        self.cores: dict[Node, list[tuple[Node, Node]]] = {
+            node: [
+                (factor, core)
+                for factor, core in without_constants(adjoint, self.constant)
+                if core in self.users and core not in self.is_forward
+            ]
+            for node, adjoint in adjoints.items()
+            if node.inputs
+        }
 
     def is_trivial(self, node: Node) -> bool:
-        return not node.inputs or node.operation in TRIVIAL or node in self.constant
+        """True for what is repeated rather than named."""
+        if not node.inputs or node in self.constant or node.operation in TRIVIAL:
+            return True
+        return node.operation == "index" and len(node.inputs) == 1
+
+    def core(self, node: Node) -> tuple[Node, Node] | None:
+        """``(factor, named node)`` whose product is the derivative by a forward node."""
+        return next((pair for pair in self.cores.get(node, []) if pair[1] in self.named), None)
 
     def affine(self) -> list[Node]:
         """Forward nodes that a matrix product and sums end in: the input of something else."""
@@ -168,9 +180,9 @@ class _Choice:
         if len(layers) < 2:
             return
         for node in layers:
-            core, _ = self.cores.get(node, (None, None))
-            if core in self.users and not self.is_trivial(core):
-                self.named |= {node, core}
+            for _, core in self.cores.get(node, [])[:1]:
+                if not self.is_trivial(core):
+                    self.named |= {node, core}
 
     def name_shared(self) -> None:
         """What would be written out more than once."""
@@ -188,11 +200,9 @@ class _Choice:
         """Forward nodes whose derivative has a name get one too: the one nearest the loss."""
         origin: dict[Node, Node] = {}
         for node in self.forward:
-            core, _ = self.cores.get(node, (None, None))
-            if core in self.named and not (
-                origin.get(core) in self.named and node not in self.named
-            ):
-                origin[core] = node
+            pair = self.core(node)
+            if pair is not None and (node in self.named or origin.get(pair[1]) not in self.named):
+                origin[pair[1]] = node
         self.named.update(n for n in origin.values() if not self.is_trivial(n))
 
     def name_heavy(self) -> None:
@@ -250,14 +260,10 @@ def choose(
 def _find_origins(choice: _Choice, naming: Naming) -> None:
     """For each named backward node, the named forward node that it is the adjoint of."""
     for node in choice.forward:
-        core, factor = choice.cores.get(node, (None, None))
-        if core is None or factor is None or core not in choice.named:
-            continue
-        if node in choice.named or core not in naming.adjoint_of:
+        pair = choice.core(node)
+        if pair is not None and node in choice.named:
+            factor, core = pair
             naming.adjoint_of[core] = (node, factor)
-    for core, (node, _) in list(naming.adjoint_of.items()):
-        if node not in choice.named:
-            del naming.adjoint_of[core]
 
 
 # --- naming ------------------------------------------------------------------------------
@@ -285,9 +291,7 @@ def _name_forward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
         single = counted.count(kind) == 1 and index is None
         naming.forward[node] = _indexed(node, kind, index, single, counters, taken)
     if choice.root in choice.named:
-        letter = next(
-            c for c in chain(["L", "J", "loss"], _numbered()) if c not in taken
-        )
+        letter = next(c for c in chain(["L", "J", "loss"], _numbered()) if c not in taken)
         taken.add(letter)
         naming.forward[choice.root] = Name(
             _symbol(letter, choice.root), shown_name(letter), name_latex(letter), "L"
@@ -331,7 +335,7 @@ def _kind(node: Node) -> str:
         return "r" if node.operation == "subtract" else "z"
     if node.operation in ("sum", "max", "min", "logsumexp"):
         return "s"
-    return "r" if node.operation == "subtract" else "u"
+    return "r" if node.operation == "subtract" and not is_log_softmax(node) else "u"
 
 
 def _leads_to_product(node: Node) -> bool:
@@ -357,12 +361,13 @@ def _name_backward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
 
 
 def _adjoint_name(node: Node, of: Name, taken: set[str]) -> Name:
-    name, shown = f"delta_{of.symbol.name}", f"δ{of.text}"
-    latex = rf"\delta_{{{of.latex}}}"
-    while taken & {name, shown}:
-        name, shown, latex = name + "_", shown + "′", latex + "'"
-    taken |= {name, shown}
-    return Name(_symbol(name, node), shown, latex, "δ" + of.kind)
+    """δ with the name of the forward step as its index: δu₁ would read as a product."""
+    name = f"delta_{of.symbol.name}"
+    while taken & {name, shown_name(name)}:
+        name += "_"
+    taken |= {name, shown_name(name)}
+    shown = shown_name(name).replace("delta_", "δ_")
+    return Name(_symbol(name, node), shown, rf"\delta_{{{of.latex}}}", "δ")
 
 
 def _symbol(name: str, node: Node) -> sp.Symbol:

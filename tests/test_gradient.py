@@ -285,7 +285,7 @@ def random_loss(draw):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
 )
 @given(random_loss(), st.integers(0, 2**31))
 def test_random_graphs_against_finite_differences(case, seed):

@@ -57,7 +57,7 @@ class Program:
 
 
 def _prelude(program: Program, walks: Sequence[Walk], body: str) -> list[str]:
-    lines = [f'"""{comment(program.title)}"""', ""]
+    lines = [f"# {comment(program.title)}", ""]
     lines += ["import math", ""] if "math." in body else []
     lines += ["import numpy as np", ""]
     if re.search(r"\bspecial\.", body):
@@ -65,8 +65,7 @@ def _prelude(program: Program, walks: Sequence[Walk], body: str) -> list[str]:
     if re.search(r"\bgemm\(", body):
         lines.append("from codegen.blas import gemm")
     imported = ["Compiler", "at", f"{program.real}s as reals", "integers", "wait"]
-    if re.search(r"\bshuffle\(", body):
-        imported[4:4] = ["naturals", "shuffle"]
+    imported += [n for n in ("naturals", "shuffle") if re.search(rf"\b{n}\(", body)]
     lines.append(f"from codegen.runtime import {', '.join(imported)}")
     lines += ["", f"real = np.{program.real}"]
     lines += [f'compiler = Compiler(real="{program.real}", math="{program.math}")', ""]

@@ -333,8 +333,6 @@ class Walk:
         self._phase = phase
         names = ", ".join(["tid", "nth", "chunks", "status", *extra, *self.arguments(phase)])
         self.line(0, f"def {phase.name}({names}):")
-        if phase.formula:
-            self.line(1, f'"""{comment(phase.formula)}"""')
         for buffer in used_buffers(phase):
             self._view(buffer, phase, 1)
         if phase.kind == "rows":

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import combining
 
 from ..bridge import to_graph
 from ..gradient import depends
 from ..graph import Node, apply, walk
 from ..shapes import Shape, text
 from .latex import LATEX
-from .notation import ATOM, CALL, Page, Piece
+from .page import Page
+from .style import ATOM, CALL, PREFIX, Piece
 from .text import TEXT
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["WIDTH", "broken", "derivation_latex", "derivation_text", "explanation_text"]
 
 WIDTH = 100
+RULES = 40
+"""Columns for the names of rules in an explanation."""
 LONGEST = 60
 """Parts of a formula beyond which an aside shows only that there is one."""
 
@@ -58,13 +63,18 @@ def aligned(rows: Sequence[Row], width: int = WIDTH) -> list[str]:
     """Formulas on the left, shapes right-aligned; long sums go on in the next line."""
     shapes = [text(shape) for _, shape in rows]
     margin = max((len(s) for s in shapes), default=0) + 2
-    broken_rows = [broken(formula, width - margin - 2) for formula, _ in rows]
-    edge = max((len(lines[-1]) for lines in broken_rows), default=0) + margin + 2
+    formulas = [broken(formula, width - margin - 2) for formula, _ in rows]
+    edge = max((columns(lines[-1]) for lines in formulas), default=0) + margin
     result = []
-    for lines, shape in zip(broken_rows, shapes, strict=True):
-        *before, last = (f"  {line}" for line in lines)
-        result.append("\n".join([*before, f"{last}{shape:>{max(edge - len(last), len(shape) + 2)}}"]))
+    for lines, shape in zip(formulas, shapes, strict=True):
+        lines[-1] += " " * max(edge - columns(lines[-1]) - len(shape), 2) + shape
+        result.append("\n".join(f"  {line}" for line in lines))
     return result
+
+
+def columns(text: str) -> int:
+    """How wide a text is on the screen."""
+    return sum(not combining(c) for c in text)
 
 
 def broken(formula: str, width: int) -> list[str]:
@@ -79,7 +89,7 @@ def broken(formula: str, width: int) -> list[str]:
     indent = " " * (formula.find(" = ") + 2 if " = " in formula else 2)
     lines = [parts[0]]
     for part in parts[1:]:
-        if len(lines[-1]) + len(part) <= width:
+        if columns(lines[-1] + part) <= width:
             lines[-1] += part
         else:
             lines.append(indent + part)
@@ -92,8 +102,11 @@ def _page(derivation: Derivation) -> Page:
 
 
 def _loss(derivation: Derivation) -> str:
-    name = derivation.naming.forward.get(derivation.loss_node)
-    return name.text if name is not None else "L"
+    root = derivation.loss_node
+    name = derivation.naming.forward.get(root)
+    if name is not None:
+        return name.text
+    return TEXT.symbol(root.attributes[0].name).text if root.operation == "symbol" else "L"
 
 
 def _shown(page: Page, symbol: sp.Symbol) -> str:
@@ -106,7 +119,7 @@ def _meaning(page: Page, derivation: Derivation, node: Node) -> str:
         return ""
     of, factor = derivation.naming.adjoint_of[node]
     loss, name = _loss(derivation), derivation.naming.forward[of]
-    return scaled(page, Piece(f"∂{loss}/∂{name.text}", CALL, False), factor) + " = "
+    return scaled(page, Piece(f"∂{loss}/∂{name.text}", PREFIX, False), factor) + " = "
 
 
 def scaled(page: Page, derivative: Piece, factor: Node) -> str:
@@ -150,12 +163,14 @@ def explanation_text(derivation: Derivation, parameter: Any) -> str:
     """The derivatives from the loss to a parameter, each with the rules that give it."""
     explained = _Explanation(derivation, to_graph(parameter))
     rows = [("", f"∂{explained.loss}/∂{explained.loss} = 1", ()), *explained.rows()]
-    rules = max(len(rule) for rule, _, _ in rows)
-    lines = aligned([(formula, shape) for _, formula, shape in rows], WIDTH - rules - 2)
-    return "\n".join(
-        f"{rule:<{rules}}{line}".replace("\n", "\n" + " " * rules)
-        for (rule, _, _), line in zip(rows, lines, strict=True)
-    )
+    room = max(1, min(max(len(rule) for rule, _, _ in rows), RULES))
+    lines = aligned([(formula, shape) for _, formula, shape in rows], WIDTH - room)
+    result = []
+    for (rule, _, _), line in zip(rows, lines, strict=True):
+        *before, last = textwrap.wrap(rule, room) or [""]
+        result += before
+        result.append(f"{last:<{room}}{line}".replace("\n", "\n" + " " * room))
+    return "\n".join(result)
 
 
 class _Explanation:
@@ -187,7 +202,8 @@ class _Explanation:
             shown.add(node)
             written.add(adjoint)
         if self.target not in shown:
-            yield "not in the loss", f"∂{self.loss}/∂{self._name(self.target)} = 0", self.target.shape
+            formula = f"∂{self.loss}/∂{self._name(self.target)} = 0"
+            yield "not in the loss", formula, self.target.shape
 
     def _row(self, node: Node, adjoint: Node, rule: str) -> Iterable[tuple[str, str, Shape]]:
         backward = self.derivation.naming.backward
@@ -231,7 +247,8 @@ def derivation_latex(derivation: Derivation) -> str:
         meaning = ""
         if node in derivation.naming.adjoint_of:
             of, factor = derivation.naming.adjoint_of[node]
-            derivative = Piece(rf"\frac{{\partial {loss}}}{{\partial {names[of].text}}}")
+            quotient = rf"\frac{{\partial {loss}}}{{\partial {names[of].text}}}"
+            derivative = Piece(quotient, PREFIX)
             meaning = f" = {scaled(page, derivative, factor)}"
         lines.append(f"{name.latex}{meaning} &= {page.definition(node)} && {_space(node)}")
     for symbol, node in derivation.gradient_nodes.items():

@@ -46,14 +46,23 @@ class Drawing:
     nodes: tuple[DrawnNode, ...]
 
     def dot(self) -> str:
-        """The drawing in the language of Graphviz.
+        r"""The drawing in the language of Graphviz.
 
         Examples
         --------
         >>> import sympy as sp
         >>> from symdiff.derivation import derive
         >>> x = sp.Symbol("x")
-        >>> print(derive(sp.exp(x), x).graph().dot())
+        >>> print(derive(sp.sin(x), x).graph().dot())
+        digraph derivation {
+          rankdir=TB;
+          node [fontname="sans-serif", shape=box, style="rounded,filled"];
+          n0 [label="x\n()", fillcolor="#f4f4f0"];
+          n1 [label="L\nsin\n()", fillcolor="#dce9f7"];
+          n2 [label="∂L/∂x\ncos\n()", fillcolor="#fbe3d6"];
+          n0 -> n1;
+          n0 -> n2;
+        }
         """
         lines = [
             "digraph derivation {",
@@ -93,9 +102,10 @@ def draw(derivation: Derivation) -> Drawing:
     ]
     keys = {n: i for i, n in enumerate(shown)}
     titles = {n: name.text for n, name in derivation.naming.all.items()}
+    loss = titles.get(derivation.loss_node, "L")
     origins = {n: of for n, (of, _) in derivation.naming.adjoint_of.items()}
     for symbol, node in derivation.gradient_nodes.items():
-        titles.setdefault(node, f"∂/∂{node_text(to_graph(symbol))}")
+        titles.setdefault(node, f"∂{loss}/∂{node_text(to_graph(symbol))}")
     return Drawing(
         tuple(
             DrawnNode(

@@ -50,7 +50,7 @@ def product_text(expression: sp.Mul, printer: Any) -> str:
     sign, above, below = factors(expression)
     above.sort(key=_order)
     texts = []
-    for position, factor in enumerate(above):
+    for factor in above:
         # scalars commute with @, so 2*A @ B is right however it is read
         bare = factor.func.operation == "matmul" if isinstance(factor, Structural) else False
         bare = bare and all(_order(f) == 0 for f in above if f is not factor)
@@ -202,7 +202,7 @@ def key_entries(key: Any, shape: Shape, indices: Sequence[str]) -> list[str]:
         elif entry[0] == "int":
             entries.append(dimension_text(_from_end(entry[1], size)))
         else:
-            entries.append(_slice(*entry[1:], size))
+            entries.append(_slice(entry[1], entry[2], entry[3], size))
     while len(entries) > 1 and entries[-1] == ":":
         entries.pop()
     return entries
@@ -241,9 +241,9 @@ def _concatenate(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
 
 def _one_hot(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
     (labels,) = operands
-    if isinstance(labels, Structural) and labels.operation == "arange":
-        if decode(labels.args[-1]) == attributes:
-            return _call("eye", dimension_text(attributes[0]))
+    counted = isinstance(labels, Structural) and labels.operation == "arange"
+    if counted and decode(labels.args[-1]) == attributes:
+        return _call("eye", dimension_text(attributes[0]))
     return _plain("one_hot")(operands, attributes, printer)
 
 
@@ -277,4 +277,3 @@ def _shape(expression: Any) -> Shape:
 
 def _rank(expression: Any) -> int:
     return len(_shape(expression))
-

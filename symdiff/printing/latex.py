@@ -1,19 +1,21 @@
-"""Matrix notation in LaTeX: ``\\frac{2}{n} X^{\\top} \\left(X w - y\\right)``."""
+r"""Matrix notation in LaTeX: ``\frac{2}{n} X^{\top} \left(X w - y\right)``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import sympy as sp
 
 from ..bridge import to_graph
 from ..graph import Node, leaves
-from .notation import ATOM, POWER, PREFIX, Page, Piece, Style
+from .page import Page
+from .style import ATOM, POWER, PREFIX, Piece, Style
 
 __all__ = ["LATEX", "escaped", "expression_latex", "name_latex", "node_latex"]
 
+_DIGITS = "0123456789"
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -21,24 +23,24 @@ _SPECIAL = {
 
 
 def escaped(text: str) -> str:
-    """Any text inside ``\\text{...}``."""
+    r"""Any text inside ``\text{...}``."""
     return "".join(_SPECIAL.get(c, c if c.isprintable() else "?") for c in text)
 
 
 def name_latex(name: str) -> str:
-    """A symbol's name: Greek letters and indices as SymPy writes them, words upright.
+    r"""A symbol's name: Greek letters and indices as SymPy writes them, words upright.
 
     Examples
     --------
     >>> from symdiff.printing.latex import name_latex
     >>> name_latex("W1"), name_latex("lambda"), name_latex("logits")
-    ('W_{1}', '\\\\lambda', '\\\\mathrm{logits}')
+    ('W_{1}', '\\lambda', '\\mathrm{logits}')
     """
     if not re.fullmatch(r"\w+", name):
         return rf"\text{{{escaped(name)}}}"
     written: str = sp.latex(sp.Symbol(name))
     word = re.match(r"[^\W\d_]{2,}", written)
-    return rf"\mathrm{{{word[0]}}}{written[word.end():]}" if word else written
+    return rf"\mathrm{{{word[0]}}}{written[word.end() :]}" if word else written
 
 
 class LatexStyle(Style):
@@ -46,13 +48,13 @@ class LatexStyle(Style):
 
     plus, minus, hadamard, dot = " + ", " - ", r" \odot ", r" \, "
     ones, identity = r"\mathbf{1}", r"\mathbf{I}"
-    functions = {
+    functions: ClassVar[Mapping[str, str]] = {
         "sigmoid": r"\sigma", "log_sigmoid": r"\log \sigma", "gamma": r"\Gamma",
         "loggamma": r"\log \Gamma", "digamma": r"\psi", "asin": r"\arcsin", "acos": r"\arccos",
         "atan": r"\arctan", "maximum": r"\max", "minimum": r"\min",
         **{n: rf"\{n}" for n in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
     }  # fmt: skip
-    relations = {
+    relations: ClassVar[Mapping[str, str]] = {
         "equal": " = ", "not_equal": r" \ne ", "less": " < ", "less_equal": r" \le ",
         "greater": " > ", "greater_equal": r" \ge ", "logical_and": r" \wedge ",
         "logical_or": r" \vee ", "logical_not": r"\neg ",
@@ -90,7 +92,7 @@ class LatexStyle(Style):
         return Piece(rf"\frac{{{above.text if above is not None else '1'}}}{{{below.text}}}", ATOM)
 
     def juxtapose(self, left: Piece, right: Piece) -> str:
-        digits = right.text[0].isdigit() and left.text[-1].isdigit()
+        digits = right.text[0] in _DIGITS and left.text[-1] in _DIGITS
         if digits:
             return rf"{left.text} \cdot {right.text}"
         tight = (left.short and right.short) or right.text.startswith((r"\left", "\\"))
@@ -130,7 +132,7 @@ def expression_latex(expression: Any, printer: Any) -> str:
 
 
 def node_latex(node: Node, names: Mapping[Node, Piece] | None = None) -> str:
-    """The LaTeX of a node.
+    r"""The LaTeX of a node.
 
     Examples
     --------
@@ -139,6 +141,6 @@ def node_latex(node: Node, names: Mapping[Node, Piece] | None = None) -> str:
     >>> from symdiff.printing.latex import node_latex
     >>> X, w = sd.tensor("X", "n", 3), sd.tensor("w", 3)
     >>> print(node_latex(to_graph(X.T @ (X @ w))))
-    X^{\\top} \\left(X w\\right)
+    X^{\top} \left(X w\right)
     """
     return Page(LATEX, names).text(node)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import sympy as sp
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from ..graph import Node
-from .notation import ATOM, CALL, POWER, PRODUCT, Page, Piece, Style
+from .page import Page
+from .style import ATOM, CALL, POWER, PRODUCT, Piece, Style
 
 __all__ = ["TEXT", "node_text", "shown_name", "subscript"]
 
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_DIGITS = "0123456789"
 _AXES = "ᵢⱼₖₗₘ"
 _MARKS = "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ"
 _TAKEN = {"Σ", "𝟏", "I", "∂", "∂L", "log", "exp", "diag"}
@@ -53,13 +55,13 @@ def _is_short(name: str) -> bool:
 class TextStyle(Style):
     """Unicode text on one line."""
 
-    functions = {
+    functions: ClassVar[Mapping[str, str]] = {
         "sigmoid": "σ", "log_sigmoid": "log σ", "gamma": "Γ", "loggamma": "log Γ",
         "digamma": "ψ", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
         "asinh": "arsinh", "acosh": "arcosh", "atanh": "artanh", "maximum": "max",
         "minimum": "min", "ceiling": "ceil", "power": "power",
     }  # fmt: skip
-    relations = {
+    relations: ClassVar[Mapping[str, str]] = {
         "equal": " = ", "not_equal": " ≠ ", "less": " < ", "less_equal": " ≤ ",
         "greater": " > ", "greater_equal": " ≥ ", "logical_and": " ∧ ", "logical_or": " ∨ ",
         "logical_not": "¬",
@@ -109,9 +111,9 @@ class TextStyle(Style):
         return Piece(f"{top}/{bottom}", PRODUCT, False)
 
     def juxtapose(self, left: Piece, right: Piece) -> str:
-        if right.text[0].isdigit():
+        if right.text[0] in _DIGITS:
             return f"{left.text} · {right.text}"
-        if left.text[-1].isdigit() and left.level == ATOM:  # a number
+        if left.text[-1] in _DIGITS and left.level == ATOM:  # a number
             tight = right.short or right.text[0] in "(‖["
             return f"{left.text}{'' if tight else ' '}{right.text}"
         if right.text[0] == "(":

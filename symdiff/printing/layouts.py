@@ -1,0 +1,337 @@
+"""THE table of layouts: how each operation is written, in any notation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from ..graph import Node, number
+from ..shapes import reduce_shape, text
+from .infix import dimension_text, key_entries, new_axes
+from .products import (
+    RELATIONS,
+    bracket,
+    masks,
+    product_layout,
+    side_by_side,
+    sum_layout,
+    unstretched,
+    vector_of,
+)
+from .style import ATOM, CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
+
+if TYPE_CHECKING:
+    from .page import Page
+
+__all__ = ["LAYOUTS", "call_layout", "is_log_softmax"]
+
+
+# --- matrix products ---------------------------------------------------------------------
+
+
+def _transpose_piece(page: Page, node: Node) -> Piece:
+    """The transpose of a vector or a matrix."""
+    if page.opens(node) and node.operation == "transpose" and node.rank == 2:
+        return page.inside(node.inputs[0], JUXTAPOSED)
+    inner = page.inside(node, ATOM)
+    return Piece(page.style.transposed(inner.text), POWER, inner.short)
+
+
+def _matmul(page: Page, node: Node) -> Piece:
+    a, b = node.inputs
+    if a.rank == 1 and b.rank == 1:
+        left, right = _transpose_piece(page, a), page.inside(b, CALL)
+    elif a.rank == 1 and b.rank == 2:
+        left, right = _transpose_piece(page, b), page.inside(a, CALL)
+    else:
+        left, right = page.inside(a, JUXTAPOSED), page.inside(b, CALL)
+    return side_by_side(page, left, right)
+
+
+def _transpose(page: Page, node: Node) -> Piece:
+    (permutation,) = node.attributes
+    if permutation == (1, 0):
+        inner = page.inside(node.inputs[0], ATOM)
+        return Piece(page.style.transposed(inner.text), POWER, inner.short)
+    inner_text = f"{page.text(node.inputs[0])}, {text(permutation)}"
+    return Piece(page.style.function("transpose") + page.style.parentheses(inner_text), CALL, False)
+
+
+# --- powers, functions, choices ----------------------------------------------------------
+
+
+def _power(page: Page, node: Node) -> Piece:
+    base, exponent = node.inputs
+    inner = page.inside(base, ATOM)
+    return Piece(page.style.power(inner.text, page.piece(exponent)), POWER, inner.short)
+
+
+def _sqrt(page: Page, node: Node) -> Piece:
+    (x,) = node.inputs
+    squared = _square_sum(page, x) if page.opens(x) else None
+    if squared is not None:
+        return Piece(page.style.norm(page.text(squared), squared.rank))
+    return page.style.root(page.piece(x))
+
+
+def _square_sum(page: Page, node: Node) -> Node | None:
+    """``x`` where the node is ``sum(x**2)`` over all axes."""
+    if node.operation != "sum":
+        return None
+    (square,) = node.inputs
+    if len(node.attributes[0]) != square.rank or not page.opens(square):
+        return None
+    if square.operation == "power" and square.inputs[1].is_number(2):
+        return square.inputs[0] if square.inputs[0].shape == square.shape else None
+    return None
+
+
+def _abs(page: Page, node: Node) -> Piece:
+    return Piece(page.style.bars(page.text(node.inputs[0])), ATOM)
+
+
+def call_layout(page: Page, node: Node) -> Piece:
+    """An operation as a function of its inputs."""
+    inner = ", ".join(page.text(i) for i in node.inputs)
+    return Piece(page.style.function(node.operation) + page.style.parentheses(inner), CALL, False)
+
+
+def _exp(page: Page, node: Node) -> Piece:
+    (x,) = node.inputs
+    if is_log_softmax(x):
+        return _named_call(page, "softmax", x.inputs[0])
+    return call_layout(page, node)
+
+
+def _subtract(page: Page, node: Node) -> Piece:
+    if is_log_softmax(node):
+        return _named_call(page, "log_softmax", node.inputs[0])
+    return sum_layout(page, node)
+
+
+def is_log_softmax(node: Node) -> bool:
+    """``z - logsumexp(z)`` over the last axis."""
+    if node.operation != "subtract":
+        return False
+    z, total = node.inputs
+    while total.operation in ("reshape", "broadcast_to"):
+        total = total.inputs[0]
+    if total.operation != "logsumexp" or total.inputs[0] is not z:
+        return False
+    kept = node.inputs[1].rank == z.rank or z.rank == 1
+    return kept and total.attributes[0] == (z.rank - 1,)
+
+
+def _named_call(page: Page, name: str, *arguments: Node) -> Piece:
+    inner = ", ".join(page.text(a) for a in arguments)
+    return Piece(page.style.function(name) + page.style.parentheses(inner), CALL, False)
+
+
+def _where(page: Page, node: Node) -> Piece:
+    condition, yes, no = node.inputs
+    if masks(node):
+        chosen = bracket(page, condition)
+        if yes.is_number(1):
+            return chosen
+        value = page.piece(unstretched(page, yes))
+        if not unstretched(page, yes).rank or not condition.rank:
+            return side_by_side(page, page.wrap(value, JUXTAPOSED), chosen)
+        joined = page.wrap(value, PRODUCT).text + page.style.hadamard + chosen.text
+        return Piece(joined, PRODUCT, short=False)
+    parts = [page.text(condition), page.text(yes), page.text(no)]
+    inner = page.style.parentheses(", ".join(parts))
+    return Piece(page.style.function("where") + inner, CALL, False)
+
+
+_MIRRORED = {"less": "greater", "less_equal": "greater_equal"}
+
+
+def _relation(page: Page, node: Node) -> Piece:
+    a, b = node.inputs
+    name = node.operation
+    if name in _MIRRORED and a.operation in ("number", "size"):
+        a, b, name = b, a, _MIRRORED[name]
+    inner = page.text(a) + page.style.relations[name] + page.text(b)
+    return Piece(page.style.brackets(inner))
+
+
+def _logical(page: Page, node: Node) -> Piece:
+    parts = []
+    for operand in node.inputs:
+        written_out = page.opens(operand) and operand.operation.startswith("logical")
+        piece = page.piece(operand) if written_out else bracket(page, operand)
+        parts.append(page.wrap(piece, CALL).text)
+    if node.operation == "logical_not":
+        return Piece(page.style.relations["logical_not"] + parts[0], POWER, False)
+    return Piece(page.style.relations[node.operation].join(parts), SUM, False)
+
+
+# --- reductions --------------------------------------------------------------------------
+
+
+def _sum(page: Page, node: Node) -> Piece:
+    squared = _square_sum(page, node)
+    if squared is not None and not node.attributes[1]:
+        norm = page.style.norm(page.text(squared), squared.rank)
+        return Piece(page.style.power(norm, page.style.literal(sp.Integer(2))), POWER)
+    operator = page.style.operator("sum", _axes(node))
+    inner = page.inside(node.inputs[0], PREFIX)
+    return Piece(f"{operator} {inner.text}", PREFIX, short=False)
+
+
+def _axes(node: Node) -> tuple[int, ...] | None:
+    axes: tuple[int, ...] = node.attributes[0]
+    return None if len(axes) == node.inputs[0].rank else axes
+
+
+def _reduction(page: Page, node: Node) -> Piece:
+    operator = page.style.operator(node.operation, _axes(node))
+    inner = page.style.parentheses(page.text(node.inputs[0]))
+    return Piece(operator + inner, CALL, short=False)
+
+
+# --- data movement and leaves ------------------------------------------------------------
+
+
+def _reshape(page: Page, node: Node) -> Piece:
+    (x,) = node.inputs
+    if not x.rank:
+        return page.piece(x)
+    if x.operation in _REDUCED and node.shape == reduce_shape(
+        x.inputs[0].shape, x.attributes[0], True
+    ):
+        return page.piece(x)  # keepdims
+    if node.rank == 2 and x.rank == 1 and node.shape[0] == 1:
+        return _transpose_piece(page, x)
+    entries = new_axes(x.shape, node.shape)
+    if entries is not None:
+        inner = page.inside(x, ATOM)
+        return Piece(inner.text + page.style.code(f"[{', '.join(entries)}]"), POWER, False)
+    inner_text = f"{page.text(x)}, {page.style.code(text(node.shape))}"
+    return Piece(page.style.function("reshape") + page.style.parentheses(inner_text), CALL, False)
+
+
+_REDUCED = {"sum", "max", "min", "logsumexp", "argmax", "argmin"}
+
+
+def _broadcast(page: Page, node: Node) -> Piece:
+    (x,) = node.inputs
+    ones = Piece(page.style.ones)
+    if x.is_number(0) or not node.rank:
+        return page.piece(x)
+    if x.is_number(1):
+        return ones
+    if not x.rank:
+        inner = page.piece(x)
+        if inner.level == PRODUCT:
+            spelled = inner.text + page.style.dot + ones.text
+            return Piece(spelled, PRODUCT, short=False, negative=inner.negative)
+        positive = page.wrap(replace(inner, negative=False), JUXTAPOSED)
+        return replace(side_by_side(page, positive, ones), negative=inner.negative)
+    if node.rank == 2 and x.rank == 1:  # every row is x
+        return side_by_side(page, ones, _transpose_piece(page, x))
+    column = vector_of(x, 0)
+    if node.rank == 2 and column is not None:
+        transposed = Piece(page.style.transposed(page.style.ones), POWER)
+        return side_by_side(page, page.inside(column, JUXTAPOSED), transposed)
+    return _named_call(page, "broadcast", x)
+
+
+def _index(page: Page, node: Node) -> Piece:
+    x, *indices = node.inputs
+    entries = key_entries(node.attributes[0], x.shape, [page.text(i) for i in indices])
+    inner = page.inside(x, ATOM)
+    return Piece(inner.text + page.style.code(f"[{', '.join(entries)}]"), POWER, False)
+
+
+def _index_add(page: Page, node: Node) -> Piece:
+    x, *indices = node.inputs
+    key, shape = node.attributes
+    entries = key_entries(key, shape, [page.text(i) for i in indices])
+    name = page.style.function("scatter") + page.style.parentheses(page.text(x))
+    return Piece(name + page.style.code(f"[{', '.join(entries)}]"), CALL, False)
+
+
+def _concatenate(page: Page, node: Node) -> Piece:
+    (axis,) = node.attributes
+    parts = [page.text(i) for i in node.inputs]
+    if node.rank == 1 or (node.rank == 2 and axis == 1):
+        return Piece(page.style.brackets(", ".join(parts)))
+    if node.rank == 2:
+        return Piece(page.style.brackets("; ".join(parts)))
+    operator = page.style.operator("concatenate", (axis,))
+    return Piece(operator + page.style.parentheses(", ".join(parts)), CALL, False)
+
+
+def _one_hot(page: Page, node: Node) -> Piece:
+    (labels,) = node.inputs
+    if labels.operation == "arange" and labels.attributes == node.attributes:
+        return Piece(page.style.identity)
+    return _named_call(page, "onehot", labels)
+
+
+def _symbol(page: Page, node: Node) -> Piece:
+    return page.style.symbol(node.attributes[0].name)
+
+
+def _number(page: Page, node: Node) -> Piece:
+    value = node.attributes[0]
+    if node.dtype == "bool":
+        return page.style.literal(sp.Integer(int(bool(value))))
+    if value.is_negative:
+        return replace(_number(page, number(-value)), negative=True)
+    if value.is_Rational and not value.is_Integer:
+        above, below = (page.style.literal(sp.Integer(v)) for v in (value.p, value.q))
+        return page.style.fraction(above, below)
+    return page.style.literal(value)
+
+
+def _array(page: Page, node: Node) -> Piece:
+    value = node.attributes[0].value
+    shown = ", ".join(f"{v:g}" for v in value.ravel()[:4])
+    more = ", …" if value.size > 4 else ""
+    return Piece(page.style.brackets(shown + more), ATOM, False)
+
+
+def _size(page: Page, node: Node) -> Piece:
+    return page.style.symbol(dimension_text(node.attributes[0]))
+
+
+def _arange(page: Page, node: Node) -> Piece:
+    inner = page.style.symbol(dimension_text(node.attributes[0])).text
+    return Piece(page.style.function("arange") + page.style.parentheses(inner), CALL, False)
+
+
+LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
+    "add": sum_layout,
+    "subtract": _subtract,
+    "negative": product_layout,
+    "multiply": product_layout,
+    "divide": product_layout,
+    "power": _power,
+    "sqrt": _sqrt,
+    "abs": _abs,
+    "exp": _exp,
+    "where": _where,
+    **dict.fromkeys(RELATIONS, _relation),
+    **dict.fromkeys(["logical_and", "logical_or", "logical_not"], _logical),
+    "matmul": _matmul,
+    "transpose": _transpose,
+    "sum": _sum,
+    **dict.fromkeys(_REDUCED - {"sum"}, _reduction),
+    "reshape": _reshape,
+    "broadcast_to": _broadcast,
+    "index": _index,
+    "index_add": _index_add,
+    "concatenate": _concatenate,
+    "one_hot": _one_hot,
+    "symbol": _symbol,
+    "number": _number,
+    "array": _array,
+    "size": _size,
+    "arange": _arange,
+}
+"""How operations are laid out; every other one is written as a function of its inputs."""

@@ -1,0 +1,279 @@
+"""The layout of sums and products: what goes in front, what needs parentheses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from ..graph import Node
+from .style import ATOM, CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
+
+if TYPE_CHECKING:
+    from .page import Page
+
+__all__ = [
+    "RELATIONS",
+    "bracket",
+    "masks",
+    "product_layout",
+    "side_by_side",
+    "sum_layout",
+    "unstretched",
+    "vector_of",
+]
+
+
+# --- sums --------------------------------------------------------------------------------
+
+
+def _terms(page: Page, root: Node) -> list[tuple[bool, Node]]:
+    """The terms of a sum with their signs, in order."""
+    terms: list[tuple[bool, Node]] = []
+    stack = [(root, False)]
+    while stack:
+        node, negative = stack.pop()
+        opened = node is root or page.opens(node)
+        if opened and node.operation == "add":
+            stack.extend((i, negative) for i in reversed(node.inputs))
+        elif opened and node.operation == "subtract":
+            stack.extend([(node.inputs[1], not negative), (node.inputs[0], negative)])
+        elif opened and node.operation == "negative":
+            stack.append((node.inputs[0], not negative))
+        else:
+            terms.append((negative, node))
+    return terms
+
+
+def sum_layout(page: Page, node: Node) -> Piece:
+    """A sum: what is added first, what is subtracted last."""
+    signed = []
+    for negative, term in _terms(page, node):
+        piece = page.piece(unstretched(page, term))
+        signed.append((negative != piece.negative, term, replace(piece, negative=False)))
+    signed.sort(key=lambda entry: (entry[0], _place(page, entry[1])))
+    result = ""
+    for negative, _, piece in signed:
+        written = page.wrap(piece, PREFIX).text
+        if result:
+            result += (page.style.minus if negative else page.style.plus) + written
+        else:
+            result = page.style.minus.strip() + written if negative else written
+    return Piece(result, SUM, short=False)
+
+
+def _place(page: Page, term: Node) -> tuple[bool, int, bool, int]:
+    """Where a term goes: matrices before vectors, products before symbols, numbers last."""
+    core = unstretched(page, term)
+    structural, height = page.depth(core)
+    return core.operation == "number", -core.rank, not structural, -height
+
+
+def unstretched(page: Page, node: Node) -> Node:
+    """What an elementwise operation sees of an operand: stretching goes without saying."""
+    while page.opens(node) and node.operation in ("broadcast_to", "reshape"):
+        if node.operation == "reshape" and node.inputs[0].rank:
+            break
+        node = node.inputs[0]
+    return node
+
+
+# --- products ----------------------------------------------------------------------------
+
+
+@dataclass
+class _Factors:
+    """A product taken apart: sign, numbers, scalars and tensors above and below the line."""
+
+    negative: bool
+    number: sp.Expr
+    above: list[tuple[Piece, Node]]
+    below: list[tuple[Piece, Node]]
+
+
+def _factors(page: Page, root: Node) -> _Factors:
+    result = _Factors(False, sp.S.One, [], [])
+    stack = [(root, False)]
+    while stack:
+        node, inverted = stack.pop()
+        if node is not root:
+            node = unstretched(page, node)
+        opened = node is root or page.opens(node)
+        if opened and node.operation == "multiply":
+            stack.extend((i, inverted) for i in reversed(node.inputs))
+        elif opened and node.operation == "divide":
+            stack.extend([(node.inputs[1], not inverted), (node.inputs[0], inverted)])
+        elif opened and node.operation == "negative":
+            result.negative = not result.negative
+            stack.append((node.inputs[0], inverted))
+        elif opened and masks(node) and node is not root and not inverted:
+            result.above.append((bracket(page, node.inputs[0]), node.inputs[0]))
+            stack.append((node.inputs[1], inverted))
+        elif opened and _is_literal(node):
+            value = abs(node.attributes[0])
+            result.negative ^= bool(node.attributes[0].is_negative)
+            result.number = result.number / value if inverted else result.number * value
+        else:
+            piece = page.piece(node)
+            result.negative ^= piece.negative
+            target = result.below if inverted else result.above
+            target.append((replace(piece, negative=False), node))
+    return result
+
+
+def _is_literal(node: Node) -> bool:
+    """A number that combines with other numbers; a division by 0 is shown as it is."""
+    if node.operation != "number" or node.dtype == "bool":
+        return False
+    value = node.attributes[0]
+    return bool(value.is_finite and not value.is_zero and (value.is_Rational or value.is_Float))
+
+
+def product_layout(page: Page, node: Node) -> Piece:
+    """A product or quotient: ``2/n · x``, scalars first, then tensors, elementwise."""
+    parts = _factors(page, node)
+    scalars = [p for p, n in parts.above if not n.rank]
+    scalars[:0] = _literals(page, sp.fraction(parts.number)[0])
+    plain = [p for p in scalars if p.level >= POWER]
+    loose = sorted((p for p in scalars if p.level < POWER), key=lambda p: p.level == PREFIX)
+    divisors = _literals(page, sp.fraction(parts.number)[1])
+    divisors += [p for p, n in parts.below if not n.rank]
+    rest = _tensors(page, parts, node)
+    if rest is None and not plain and len(loose) == 1 and loose[0].level != PREFIX:
+        plain, loose = loose, []
+    for piece in reversed(loose):
+        rest = piece if rest is None else side_by_side(page, page.wrap(piece, CALL), rest)
+    coefficient = _row(page, plain)
+    if divisors:
+        below = _row(page, divisors)
+        assert below is not None
+        if coefficient is None and rest is not None and rest.level >= POWER:
+            coefficient, rest = rest, None
+        coefficient = page.style.fraction(coefficient, below)
+    result = _coefficient_of(page, coefficient, rest, bool(divisors))
+    if parts.negative and result.level == SUM:
+        result = page.wrap(result, PREFIX)
+    return replace(result, negative=parts.negative)
+
+
+def _literals(page: Page, value: sp.Expr) -> list[Piece]:
+    return [] if value == 1 else [page.style.literal(value)]
+
+
+def _row(page: Page, pieces: Sequence[Piece]) -> Piece | None:
+    """Scalars side by side."""
+    result: Piece | None = None
+    for piece in pieces:
+        if len(pieces) > 1:
+            piece = page.wrap(piece, CALL)
+        result = piece if result is None else side_by_side(page, result, piece)
+    return result
+
+
+def side_by_side(page: Page, left: Piece, right: Piece) -> Piece:
+    """Two pieces as a product without a sign: ``Xw``."""
+    level = min(JUXTAPOSED, right.level) if right.level >= PREFIX else JUXTAPOSED
+    right = page.wrap(right, PREFIX)
+    return Piece(page.style.juxtapose(left, right), level, left.short and right.short)
+
+
+def _coefficient_of(page: Page, coefficient: Piece | None, rest: Piece | None, far: bool) -> Piece:
+    if coefficient is None:
+        return rest if rest is not None else page.style.literal(sp.S.One)
+    if rest is None:
+        return coefficient
+    if not far:
+        return side_by_side(page, page.wrap(coefficient, JUXTAPOSED), rest)
+    right = page.wrap(rest, PREFIX)
+    level = min(PRODUCT, right.level)
+    return Piece(coefficient.text + page.style.dot + right.text, level, short=False)
+
+
+def _tensors(page: Page, parts: _Factors, node: Node) -> Piece | None:
+    """The factors that have axes, elementwise."""
+    above = [(p, n) for p, n in parts.above if n.rank]
+    below = [(p, n) for p, n in parts.below if n.rank]
+    if not above and not below:
+        return None
+    if not below:
+        special = _outer(page, above, node) or _diagonal(page, above, node)
+        if special is not None:
+            return special
+    top = _hadamard(page, [p for p, _ in above])
+    if not below:
+        return top
+    bottom = _hadamard(page, [p for p, _ in below])
+    assert bottom is not None
+    return replace(page.style.fraction(top, bottom), short=False)
+
+
+def _hadamard(page: Page, pieces: Sequence[Piece]) -> Piece | None:
+    if not pieces:
+        return None
+    if len(pieces) == 1:
+        return pieces[0]
+    written = [page.wrap(p, CALL).text for p in pieces]
+    return Piece(page.style.hadamard.join(written), PRODUCT, short=False)
+
+
+def vector_of(node: Node, axis: int) -> Node | None:
+    """``v`` where the node is the vector as a column (axis 0) or as a row (axis 1) of a matrix."""
+    if node.rank == 1 and axis == 1:
+        return node
+    if node.operation not in ("reshape", "index") or node.rank != 2:
+        return None
+    vector = node.inputs[0]
+    if vector.rank != 1 or len(node.inputs) > 1:
+        return None
+    size = vector.shape[0]
+    if node.operation == "index" and ("slice", 0, size, 1) not in node.attributes[0]:
+        return None
+    return vector if node.shape == ((size, 1) if axis == 0 else (1, size)) else None
+
+
+def _outer(page: Page, factors: Sequence[tuple[Piece, Node]], node: Node) -> Piece | None:
+    """``abᵀ`` for a column times a row."""
+    if len(factors) != 2 or node.rank != 2:
+        return None
+    for first, second in (factors, factors[::-1]):
+        column, row = vector_of(first[1], 0), vector_of(second[1], 1)
+        if column is not None and row is not None:
+            left, right = page.inside(column, CALL), page.inside(row, ATOM)
+            transposed = Piece(page.style.transposed(right.text), POWER, right.short)
+            return side_by_side(page, left, transposed)
+    return None
+
+
+def _diagonal(page: Page, factors: Sequence[tuple[Piece, Node]], node: Node) -> Piece | None:
+    """``diag(v) A`` for a column times a matrix: each row of A by its own number."""
+    if len(factors) < 2 or node.rank != 2:
+        return None
+    columns = [v for _, n in factors if (v := vector_of(n, 0)) is not None]
+    others = [(p, n) for p, n in factors if vector_of(n, 0) is None]
+    if len(columns) != 1 or not any(n.shape == node.shape for _, n in others):
+        return None
+    inner = page.text(columns[0])
+    diagonal = Piece(page.style.function("diag") + page.style.parentheses(inner), CALL, False)
+    matrix = _hadamard(page, [p for p, _ in others])
+    assert matrix is not None
+    return side_by_side(page, diagonal, page.wrap(matrix, JUXTAPOSED))
+
+
+# --- conditions as factors -------------------------------------------------------------
+
+RELATIONS = {"equal", "not_equal", "less", "less_equal"}
+
+
+def masks(node: Node) -> bool:
+    """True for ``where(condition, value, 0)``."""
+    return node.operation == "where" and node.inputs[2].is_number(0)
+
+
+def bracket(page: Page, condition: Node) -> Piece:
+    """A condition as a number: ``[z > 0]`` is 1 where it holds, else 0."""
+    inner = page.piece(condition)
+    if page.opens(condition) and condition.operation in RELATIONS:
+        return inner
+    return Piece(page.style.brackets(page.whole(inner)))
