@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from symdiff.errors import IndexOutOfRange, InvalidArgument
-from symdiff.evaluate import result_dtype
-from symdiff.graph import Node, walk
+from symdiff.graph import Node, is_literal, walk
 from symdiff.shapes import Size, concrete_shape
 
 from .build import build, build_plain
@@ -345,6 +344,11 @@ class FunctionKernel:
             launch(entry, nth, arguments)
         check_status(status, self.title)
         return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]
+
+
+def result_dtype(node: Node) -> str:
+    """The dtype of a result: what holds literal numbers only is real."""
+    return "real" if is_literal(node) else node.dtype
 
 
 def _finish(array: np.ndarray, node: Node) -> Any:

@@ -2,37 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import special
 
+_NAMES = {
+    "beta": "beta",
+    "besseli": "iv",
+    "besselj": "jv",
+    "besselk": "kv",
+    "bessely": "yv",
+    "digamma": "psi",
+    "ei": "expi",
+    "erfcinv": "erfcinv",
+    "erfi": "erfi",
+    "erfinv": "erfinv",
+    "gamma": "gamma",
+    "loggamma": "gammaln",
+}
+_RESULTS = {
+    "airy": ("airyai", "airyaiprime", "airybi", "airybiprime"),
+    "fresnel": ("fresnels", "fresnelc"),
+    "shichi": ("shi", "chi"),
+    "sici": ("si", "ci"),
+}
 
-def gamma(x: Any) -> Any:
-    return special.gamma(np.float64(x))
+
+def _function(routine: str, position: int | None = None) -> Callable[..., Any]:
+    """A function of SciPy on float64; or one of its results."""
+
+    def call(*arguments: Any) -> Any:
+        result = getattr(special, routine)(*map(np.float64, arguments))
+        return result if position is None else result[position]
+
+    return call
 
 
-def gammaln(x: Any) -> Any:
-    return special.gammaln(np.float64(x))
+globals().update({name: _function(routine) for name, routine in _NAMES.items()})
+globals().update(
+    {
+        name: _function(routine, position)
+        for routine, names in _RESULTS.items()
+        for position, name in enumerate(names)
+    }
+)
 
 
-def psi(x: Any) -> Any:
-    return special.psi(np.float64(x))
+def lowergamma(order: Any, x: Any) -> Any:
+    return special.gammainc(np.float64(order), np.float64(x)) * special.gamma(np.float64(order))
 
 
-def erfinv(x: Any) -> Any:
-    return special.erfinv(np.float64(x))
+def uppergamma(order: Any, x: Any) -> Any:
+    return special.gammaincc(np.float64(order), np.float64(x)) * special.gamma(np.float64(order))
 
 
-def zeta(s: Any, q: Any) -> Any:
-    return special.zeta(np.float64(s), np.float64(q))
+def _is_natural(order: Any) -> bool:
+    return bool(0 <= order < 2**31 and order == np.floor(order))
+
+
+def expint(order: Any, x: Any) -> Any:
+    return special.expn(int(order), np.float64(x)) if _is_natural(order) else np.float64(np.nan)
 
 
 def polygamma(order: Any, x: Any) -> Any:
-    order, x = np.float64(order), np.float64(x)
-    if not 0 <= order < 2**63 or order != np.floor(order):
-        return np.float64(np.nan)
-    if order == 0:
-        return special.psi(x)
-    sign = 1.0 if order % 2 == 1 else -1.0
-    return sign * special.gamma(order + 1) * special.zeta(order + 1, x)
+    x = np.float64(x)
+    return special.polygamma(int(order), x)[()] if _is_natural(order) else np.float64(np.nan)
+
+
+def lambertw(x: Any, branch: Any) -> Any:
+    real = x >= -np.exp(-1.0) and (branch == 0 or (branch == -1 and x <= 0))
+    return special.lambertw(np.float64(x), int(branch)).real if real else np.float64(np.nan)

@@ -13,8 +13,10 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
-from numba.extending import get_cython_function_address
+from numba.core import cgutils
+from numba.extending import get_cython_function_address, intrinsic
 from scipy.special import cython_special
 
 _MODULE = "scipy.special.cython_special"
@@ -57,30 +59,126 @@ def _register(routine: str, arguments: int = 1) -> Any:
     )
 
 
-_gamma = _register("gamma")
-_gammaln = _register("gammaln")
-_psi = _register("psi")
-_erfinv = _register("erfinv")
+def _function(routine: str, arguments: int = 1) -> Any:
+    """A routine as a function for kernels; float32 operands are widened."""
+    external = _register(routine, arguments)
+    if arguments == 1:
+
+        @njit
+        def one(x: Any) -> Any:
+            return external(x, np.int32(0))
+
+        return one
+
+    @njit
+    def two(x: Any, y: Any) -> Any:
+        return external(x, y, np.int32(0))
+
+    return two
+
+
+def _result_of(routine: str, count: int, position: int) -> Any:
+    """One of the results of a routine that writes ``count`` of them through pointers."""
+    name = next(
+        n for n in (routine, *(f"__pyx_fuse_{i}{routine}" for i in range(8)))
+        if n in cython_special.__pyx_capi__
+        and _signature(cython_special.__pyx_capi__[n]).startswith("void (double, double *")
+    )  # fmt: skip
+    symbol = f"symdiff_special_{routine}"
+    llvm.add_symbol(symbol, get_cython_function_address(_MODULE, name))
+
+    @intrinsic
+    def call(typing_context: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            real = ir.DoubleType()
+            places = [cgutils.alloca_once(builder, real) for _ in range(count)]
+            kind = ir.FunctionType(ir.VoidType(), [real, *[real.as_pointer()] * count])
+            function = cgutils.get_or_insert_function(builder.module, kind, symbol)
+            builder.call(function, [arguments[0], *places])
+            return builder.load(places[position])
+
+        return types.float64(types.float64), generate
+
+    @njit
+    def function(x: Any) -> Any:
+        return call(np.float64(x))
+
+    return function
+
+
+beta = _function("beta", 2)
+besseli = _function("iv", 2)
+besselj = _function("jv", 2)
+besselk = _function("kv", 2)
+bessely = _function("yv", 2)
+digamma = _function("psi")
+ei = _function("expi")
+erfcinv = _function("erfcinv")
+erfi = _function("erfi")
+erfinv = _function("erfinv")
+gamma = _function("gamma")
+loggamma = _function("gammaln")
+airyai, airyaiprime, airybi, airybiprime = (_result_of("airy", 4, i) for i in range(4))
+fresnels, fresnelc = (_result_of("fresnel", 2, i) for i in range(2))
+shi, chi = (_result_of("shichi", 2, i) for i in range(2))
+si, ci = (_result_of("sici", 2, i) for i in range(2))
+
+_lower = _function("gammainc", 2)
+_upper = _function("gammaincc", 2)
+_expn = _function("expn", 2)
+
+
+@njit(error_model="numpy")
+def lowergamma(order: Any, x: Any) -> Any:
+    return _lower(order, x) * gamma(order)
+
+
+@njit(error_model="numpy")
+def uppergamma(order: Any, x: Any) -> Any:
+    return _upper(order, x) * gamma(order)
 
 
 @njit
-def gamma(x: Any) -> Any:
-    return _gamma(x, np.int32(0))
+def expint(order: Any, x: Any) -> Any:
+    """The generalised exponential integral; NaN unless the order is a natural number."""
+    order, x = np.float64(order), np.float64(x)
+    return _expn(order, x) if 0.0 <= order < 2.0**31 and order == np.floor(order) else np.nan
 
 
-@njit
-def gammaln(x: Any) -> Any:
-    return _gammaln(x, np.int32(0))
+@njit(error_model="numpy")
+def lambertw(x: Any, branch: Any) -> Any:
+    """The real branches 0 and -1 of Lambert's W, by Halley's iteration; NaN elsewhere.
 
-
-@njit
-def psi(x: Any) -> Any:
-    return _psi(x, np.int32(0))
-
-
-@njit
-def erfinv(x: Any) -> Any:
-    return _erfinv(x, np.int32(0))
+    Starting values by Corless et al., On the Lambert W function (1996), 4.11 and 4.22.
+    """
+    x, branch = np.float64(x), np.float64(branch)
+    principal = branch == 0.0
+    if not x >= -np.exp(-1.0) or not (principal or (branch == -1.0 and x <= 0.0)):
+        return np.nan
+    if x == 0.0:
+        return x if principal else -np.inf
+    if x == np.inf:
+        return x
+    if x < -0.25:
+        p = np.sqrt(2.0 * max(np.e * x + 1.0, 0.0))
+        p = p if principal else -p
+        w = -1.0 + p * (1.0 + p * (-1.0 / 3.0 + p * (11.0 / 72.0)))
+        if abs(p) < 1e-5:
+            return w
+    elif principal and x < 3.0:
+        w = np.log1p(x) if x > 0.0 else x * (1.0 - x)
+    else:
+        first = np.log(x) if principal else np.log(-x)
+        second = np.log(abs(first))
+        w = first - second + second / first
+    for _ in range(40):
+        e = np.exp(w)
+        f = w * e - x
+        change = f / (e * (w + 1.0) - (w + 2.0) * f / (2.0 * w + 2.0))
+        w -= change
+        if abs(change) <= 1e-15 * abs(w):
+            break
+    return w
 
 
 _DENOMINATORS = (
@@ -142,9 +240,9 @@ def zeta(s: Any, q: Any) -> Any:
 def polygamma(order: Any, x: Any) -> Any:
     """The derivative of digamma of an order; NaN unless the order is a natural number."""
     order, x = np.float64(order), np.float64(x)
-    if not 0.0 <= order < 2.0**63 or order != np.floor(order):
+    if not 0.0 <= order < 2.0**31 or order != np.floor(order):
         return np.nan
     if order == 0.0:
-        return psi(x)
+        return digamma(x)
     sign = 1.0 if order % 2.0 == 1.0 else -1.0
     return sign * gamma(order + 1.0) * zeta(order + 1.0, x)

@@ -237,7 +237,7 @@ class Trainer:
         if not vectors:
             return self._root
         (root,), _ = vectorise([self._root], vectors)
-        return _over_samples(root, self._reduction)
+        return over_samples(root, self._reduction)
 
     def _kernel(self, vectors: frozenset[Node], rows: Any, gathered: bool) -> TrainingKernel:
         key = (vectors, rows, gathered)
@@ -380,7 +380,7 @@ class Trainer:
         for name, expression in metrics.items():
             (root,), _ = vectorise(stabilise([to_graph(as_expression(expression))]), bound.vectors)
             if root.shape and bound.vectors:
-                root = _over_samples(root, "mean")
+                root = over_samples(root, "mean")
             if root.shape:
                 raise ShapeError(
                     f"the metric {name!r} must be a scalar, got shape {text(root.shape)}; "
@@ -571,7 +571,7 @@ class _Loop:
                 self.sum = self.weight = 0.0
 
 
-def _over_samples(root: Node, reduction: str) -> Node:
+def over_samples(root: Node, reduction: str) -> Node:
     if not root.shape:
         return root
     total = reduce_sum(root, (0,))

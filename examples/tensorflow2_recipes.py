@@ -80,9 +80,7 @@ def main(picture="tensorflow2_recipes.png"):
     line = weight * x + bias
     results = {
         "regression": run("regression", (line - y) ** 2, symbols),
-        "classification": run(
-            "classification", sd.losses.binary_cross_entropy(line, y), symbols
-        ),
+        "classification": run("classification", sd.losses.binary_cross_entropy(line, y), symbols),
     }
     for result in results.values():
         grid = np.linspace(result["x"].min(), result["x"].max(), 200)

@@ -71,20 +71,27 @@ def main(picture="xor.png", steps=500, dtype="float32"):
 
 
 def print_graph(derivation):
+    """Each forward step, and below it the steps backward that were added for it."""
     forward = [step for step in derivation.steps if step.phase == "forward"]
     backward = [step for step in derivation.steps if step.phase == "backward"]
     for step in forward:
-        print(f"{step.symbol!s:8} = {step.expression}")
-        print(f"{'':11}{step.rule}; shape {step.shape}")
+        print(f"{step.symbol!s:6} = {step.expression!s:42} {step.rule}")
         for added in backward:
             if added.of is step:
-                print(f"   adds {added.symbol!s:8} = {added.expression}")
-                print(f"{'':19}{added.rule}; {added.factor} · {added.symbol} is ∂L/∂{step.symbol}")
+                factor = "" if added.factor == 1 else f"{added.factor} · "
+                meaning = f"{factor}{added.symbol} is ∂L/∂{step.symbol}"
+                print(f"   + {added.symbol!s:6} = {added.expression!s:37} {meaning}")
+    print("and for no single one")
+    for added in backward:
+        if added.of is None:
+            print(f"   + {added.symbol!s:6} = {added.expression!s:37} {added.rule}")
     for parameter, gradient in derivation.gradients.items():
-        print(f"{parameter}\n   adds ∂L/∂{parameter!s:5} = {gradient}")
+        print(f"{parameter}\n   + ∂L/∂{parameter!s:2} = {gradient}")
     counts = derivation.operations()
     words = ", ".join(f"{count} {name}" for name, count in counts["backward"].items())
-    print(f"\n{sum(counts['forward'].values())} operations for the loss; the gradients add {words}.")
+    print(
+        f"\n{sum(counts['forward'].values())} operations for the loss; the gradients add {words}."
+    )
 
 
 def heading(text):

@@ -99,6 +99,7 @@ from .evaluate import evaluate
 from .gradient import gradient
 from .language import broadcast_to, constant, matmul, reshape, shape, tensor, transpose
 from .optimizers import epoch, step
+from .second_order import hessian, hvp, jacobian, jvp, vjp
 
 __all__ = [
     "BindingError",
@@ -144,7 +145,11 @@ __all__ = [
     "gradient",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "init",
+    "jacobian",
+    "jvp",
     "layers",
     "leaky_relu",
     "less",
@@ -193,6 +198,7 @@ __all__ = [
     "tensor",
     "transpose",
     "var",
+    "vjp",
     "where",
     "xlogy",
     "zeros",

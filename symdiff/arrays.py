@@ -147,7 +147,7 @@ def _reduce(cls: Any, name: str, a: Any, axis: Any, keepdims: bool) -> Any:
     return cls.make([a], (axes, bool(keepdims)))
 
 
-def sum(a: Any, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+def sum(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Sum of elements over axes.
 
     Examples
@@ -188,18 +188,18 @@ def std(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
     return sqrt(var(a, axis, ddof, keepdims))
 
 
-def max(a: Any, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+def max(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Largest element over axes; ties share the gradient."""
     return _reduce(lang.MaxOver, "max", a, axis, keepdims)
 
 
-def min(a: Any, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A001
+def min(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Smallest element over axes; ties share the gradient."""
     return _reduce(lang.MinOver, "min", a, axis, keepdims)
 
 
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log of the sum of exponentials over axes, without overflow."""
+    """Log of the sum of exponentials over axes, without overflow."""
     return _reduce(lang.LogSumExp, "logsumexp", a, axis, keepdims)
 
 

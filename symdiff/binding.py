@@ -39,7 +39,9 @@ def as_array(value: Any, symbol: Any, node_dtype: str, dtype: Any) -> np.ndarray
         except (TypeError, ValueError):
             raise InvalidType(
                 f"the value of {symbol} must be an array of numbers, got objects such as "
-                f"{str(array.ravel()[0])[:40]!r}" if array.size else f"{symbol}: empty objects"
+                f"{str(array.ravel()[0])[:40]!r}"
+                if array.size
+                else f"{symbol}: empty objects"
             ) from None
     if array.dtype.kind not in "biuf":
         raise InvalidType(f"the value of {symbol} must hold real numbers, got dtype {array.dtype}")
@@ -63,7 +65,10 @@ def as_array(value: Any, symbol: Any, node_dtype: str, dtype: Any) -> np.ndarray
 
 
 def unify(
-    symbol: Any, shape: Sequence[Any], actual: tuple[int, ...], sizes: dict[Size, int],
+    symbol: Any,
+    shape: Sequence[Any],
+    actual: tuple[int, ...],
+    sizes: dict[Size, int],
     origin: dict[Size, str],
 ) -> None:
     """Read symbolic sizes from one array; ``sizes`` and ``origin`` are extended."""
@@ -195,4 +200,13 @@ def required_sizes(roots: Sequence[Node]) -> set[Size]:
     return result
 
 
-__all__ = ["SymdiffError", "as_array", "bind", "check_names", "required_sizes", "symbol_of", "to_graph", "unify"]
+__all__ = [
+    "SymdiffError",
+    "as_array",
+    "bind",
+    "check_names",
+    "required_sizes",
+    "symbol_of",
+    "to_graph",
+    "unify",
+]

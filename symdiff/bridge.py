@@ -21,6 +21,7 @@ from .constants import Array
 from .errors import InvalidType, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply, number, walk
 from .shapes import Size
+from .structural import zeros
 
 EVALUATE_LIMIT = 400
 """Beyond this many nodes SymPy is given the parts as they stand: its automatic
@@ -151,6 +152,27 @@ def _polygamma(expression: sp.Basic, order: Node, x: Node) -> Node:
     return apply("digamma", x) if order.is_number(0) else apply("polygamma", order, x)
 
 
+def _lambertw(expression: sp.Basic, x: Node, *branch: Node) -> Node:
+    return apply("lambertw", x, *(branch or (number(0),)))
+
+
+def _truth(node: Node) -> Node:
+    return node if node.dtype == "bool" else apply("not_equal", node, number(0))
+
+
+def _xor(expression: sp.Basic, *inputs: Node) -> Node:
+    result = _truth(inputs[0])
+    for other in inputs[1:]:
+        result = apply("not_equal", result, _truth(other))
+    return result
+
+
+def _equivalent(expression: sp.Basic, *inputs: Node) -> Node:
+    first, *rest = map(_truth, inputs)
+    pairs = [apply("equal", first, other) for other in rest]
+    return pairs[0] if len(pairs) == 1 else apply("logical_and", *pairs)
+
+
 def _by(formula: Callable[..., sp.Expr]) -> Callable[..., Node]:
     """A SymPy function by an equal expression in functions that have rows."""
 
@@ -160,6 +182,12 @@ def _by(formula: Callable[..., sp.Expr]) -> Callable[..., Node]:
 
     return build
 
+
+_SPECIAL = [
+    "erfi", "erfcinv", "beta", "lowergamma", "uppergamma", "besselj", "bessely", "besseli",
+    "besselk", "Ei", "expint", "Si", "Ci", "Shi", "Chi", "airyai", "airyaiprime", "airybi",
+    "airybiprime", "fresnels", "fresnelc",
+]  # fmt: skip
 
 _SAME = [
     "exp", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh",
@@ -202,11 +230,25 @@ FROM_SYMPY: dict[type, Callable[..., Node]] = {
     sp.acsch: _by(lambda x: sp.asinh(1 / x)),
     sp.sinc: _by(lambda x: sp.Piecewise((1, sp.Eq(x, 0)), (sp.sin(x) / x, True))),
     sp.frac: _by(lambda x: x - sp.floor(x)),
-    sp.erfcinv: _by(lambda x: sp.erfinv(1 - x)),
     sp.erf2: _by(lambda x, y: sp.erf(y) - sp.erf(x)),
     sp.factorial: _by(lambda x: sp.gamma(x + 1)),
+    sp.binomial: _by(lambda n, k: 1 / ((n + 1) * sp.beta(n - k + 1, k + 1))),
+    sp.RisingFactorial: _by(lambda x, k: sp.gamma(x + k) / sp.gamma(x)),
+    sp.FallingFactorial: _by(lambda x, k: sp.gamma(x + 1) / sp.gamma(x - k + 1)),
+    sp.harmonic: _by(lambda x: sp.polygamma(0, x + 1) + sp.EulerGamma),
+    sp.li: _by(lambda x: sp.Ei(sp.log(x))),
+    sp.Li: _by(lambda x: sp.Ei(sp.log(x)) - sp.li(2).evalf(30)),
+    sp.KroneckerDelta: _by(lambda i, j: sp.Piecewise((1, sp.Eq(i, j)), (0, True))),
+    sp.LambertW: _lambertw,
+    sp.re: lambda expression, x: x,  # all symbols are real
+    sp.conjugate: lambda expression, x: x,
+    sp.im: lambda expression, x: zeros(x.shape),
+    sp.Xor: _xor,
+    sp.Implies: lambda expression, a, b: apply("logical_or", apply("logical_not", a), b),
+    sp.Equivalent: _equivalent,
     sp.UnevaluatedExpr: lambda expression, x: x,
     **{getattr(sp, name): _chain(name) for name in _SAME},
+    **{getattr(sp, name): _chain(name.lower()) for name in _SPECIAL},
     **{cls: _chain(cls.__name__) for cls in fn.StableFunction.__subclasses__()},
 }
 """How each SymPy class becomes nodes: ``(expression, *inputs) -> node``."""
@@ -251,7 +293,9 @@ def _converter(expression: sp.Basic) -> Callable[..., Node]:
 
 def _parts(expression: sp.Basic) -> tuple[sp.Basic, ...]:
     if isinstance(expression, sp.Piecewise):
-        return tuple(part for pair in expression.args for part in pair.args)
+        # SymPy writes 1/0 as zoo, and puts it into branches that are there to avoid it
+        parts = (part for pair in expression.args for part in pair.args)
+        return tuple(sp.nan if part is sp.zoo else part for part in parts)
     return expression.args
 
 
@@ -282,9 +326,7 @@ def to_graph(expression: Any) -> Node:
     return done[expression]
 
 
-def instantiate(
-    template: sp.Expr, arguments: Sequence[sp.Expr], inputs: Sequence[Node]
-) -> Node:
+def instantiate(template: sp.Expr, arguments: Sequence[sp.Expr], inputs: Sequence[Node]) -> Node:
     """The graph of a SymPy template whose argument symbols stand for given nodes."""
     from .graph import substitute
 

@@ -26,6 +26,7 @@ class Array(sp.Atom):
     digest: str
 
     def __new__(cls, array: Any) -> Array:
+        """Copy an array."""
         value = np.asarray(array)
         if value.dtype == np.bool_:
             kind: Any = np.bool_
@@ -48,10 +49,12 @@ class Array(sp.Atom):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
         return self.value.shape
 
     @property
     def dtype(self) -> str:
+        """ "real", "int" or "bool"."""
         return {"f": "real", "i": "int", "b": "bool"}[self.value.dtype.kind]
 
     def _hashable_content(self) -> tuple[Any, ...]:

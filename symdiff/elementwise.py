@@ -7,6 +7,7 @@ SymPy form is unusable, its partial derivatives.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from . import functions as fn
 from .errors import ShapeError, UnsupportedOperation
 from .graph import Attributes, Node, Operation
 from .shapes import Shape, broadcast, text
+from .special import SPECIAL, scipy_function, whole_order
 
 Piecewise = sp.Piecewise
 
@@ -83,15 +85,6 @@ def _row(
         differentiable=differentiable and dtype != "bool",
         rule=rule or name,
     )
-
-
-def _special(name: str) -> Callable[..., Any]:
-    def call(*arrays: Any) -> Any:
-        from scipy import special
-
-        return getattr(special, name)(*arrays)
-
-    return call
 
 
 def _real(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -166,16 +159,8 @@ def _erfinv_partial(position: int, x: sp.Expr) -> sp.Expr:
     return sp.sqrt(sp.pi) / 2 * sp.exp(sp.erfinv(x) ** 2)
 
 
-def _polygamma(order: Any, x: Any) -> Any:
-    from scipy import special
-
-    order = np.asarray(order)
-    whole = np.floor(order) == order
-    return np.where(whole, special.polygamma(np.where(whole, order, 0).astype(int), x), np.nan)
-
-
 def _sigmoid(x: Any) -> Any:
-    return _special("expit")(x)
+    return scipy_function("expit")(x)
 
 
 def _loggamma_partial(position: int, x: sp.Expr) -> sp.Expr:
@@ -225,19 +210,21 @@ _ROWS: list[Operation] = [
     _row("asinh", sp.asinh, _real(np.arcsinh)),
     _row("acosh", sp.acosh, _real(np.arccosh)),
     _row("atanh", sp.atanh, _real(np.arctanh)),
-    _row("erf", sp.erf, _special("erf")),
-    _row("erfc", sp.erfc, _special("erfc")),
-    _row("erfinv", sp.erfinv, _special("erfinv"), _erfinv_partial),
-    _row("gamma", sp.gamma, _special("gamma"), _gamma_partial),
-    _row("loggamma", sp.loggamma, _special("gammaln"), _loggamma_partial),
-    _row("digamma", lambda x: sp.polygamma(0, x), _special("digamma"),
+    _row("erf", sp.erf, scipy_function("erf")),
+    _row("erfc", sp.erfc, scipy_function("erfc")),
+    _row("erfinv", sp.erfinv, scipy_function("erfinv"), _erfinv_partial),
+    _row("gamma", sp.gamma, scipy_function("gamma"), _gamma_partial),
+    _row("loggamma", sp.loggamma, scipy_function("gammaln"), _loggamma_partial),
+    _row("digamma", lambda x: sp.polygamma(0, x), scipy_function("digamma"),
          lambda i, x: sp.polygamma(1, x)),
-    _row("polygamma", sp.polygamma, _polygamma, _polygamma_partial),
+    _row("polygamma", sp.polygamma, partial(whole_order, scipy_function("polygamma")),
+         _polygamma_partial),
     _row("abs", sp.Abs, np.abs, lambda i, x: sp.sign(x)),
     _row("sign", sp.sign, np.sign, _zero),
     _row("floor", sp.floor, _real(np.floor), _zero),
     _row("ceiling", sp.ceiling, _real(np.ceil), _zero),
-    _row("mod", lambda x, y: sp.Mod(x, y, evaluate=False), np.mod, lambda i, x, y: sp.S.One if i == 0 else -sp.floor(x / y)),
+    _row("mod", lambda x, y: sp.Mod(x, y, evaluate=False), np.mod,
+         lambda i, x, y: sp.S.One if i == 0 else -sp.floor(x / y)),
     _row("heaviside", sp.Heaviside, _real(np.heaviside), _zero),
     _row("maximum", sp.Max, _sum_of(np.maximum), _extremum_partial(sp.Max)),
     _row("minimum", sp.Min, _sum_of(np.minimum), _extremum_partial(sp.Min)),
@@ -245,14 +232,14 @@ _ROWS: list[Operation] = [
          _where_partial, rule="choice"),
     _row("sigmoid", fn.sigmoid, _sigmoid),
     _row("softplus", fn.softplus, lambda x: np.logaddexp(x, np.zeros_like(x))),
-    _row("log_sigmoid", fn.log_sigmoid, _special("log_expit")),
+    _row("log_sigmoid", fn.log_sigmoid, scipy_function("log_expit")),
     _row("relu", fn.relu, lambda x: np.maximum(x, np.zeros_like(x))),
     _row("leaky_relu", fn.leaky_relu, lambda x, s: np.where(np.asarray(x) > 0, x, s * x)),
     _row("elu", fn.elu, lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0)))),
-    _row("gelu", fn.gelu, lambda x: x * _special("ndtr")(x)),
+    _row("gelu", fn.gelu, lambda x: x * scipy_function("ndtr")(x)),
     _row("silu", fn.silu, lambda x: x * _sigmoid(x)),
-    _row("logit", fn.logit, _special("logit")),
-    _row("xlogy", fn.xlogy, _special("xlogy")),
+    _row("logit", fn.logit, scipy_function("logit")),
+    _row("xlogy", fn.xlogy, scipy_function("xlogy")),
     _row("log1p", fn.log1p, _real(np.log1p)),
     _row("expm1", fn.expm1, _real(np.expm1)),
     _row("logaddexp", fn.logaddexp, _real(np.logaddexp)),
@@ -264,6 +251,8 @@ _ROWS: list[Operation] = [
     _row("logical_or", _logical(sp.Or), _sum_of(np.logical_or), dtype="bool"),
     _row("logical_not", _logical(sp.Not), np.logical_not, dtype="bool"),
 ]  # fmt: skip
+
+_ROWS += [_row(*entry) for entry in SPECIAL]
 
 ELEMENTWISE: dict[str, Operation] = {row.name: row for row in _ROWS}
 

@@ -11,6 +11,7 @@ from .binding import bind
 from .bridge import to_graph
 from .graph import Node, is_literal, leaves, walk
 from .language import as_expression
+from .rewrite import stabilise
 from .shapes import Size
 
 
@@ -41,8 +42,9 @@ def evaluate(expression: Any, values: Mapping[Any, Any], dtype: Any = "float64")
     ----------
     expression : sympy.Expr, or list of them
     values : dict
-        ``{symbol: array}``. An expression in scalar symbols broadcasts over arrays, like a
-        NumPy ufunc.
+        ``{symbol: array}``; symbols that the expression does not contain may be among them (a
+        gradient often contains fewer than its loss). An expression in scalar symbols broadcasts
+        over arrays, like a NumPy ufunc.
     dtype : dtype, default float64
 
     Returns
@@ -53,7 +55,7 @@ def evaluate(expression: Any, values: Mapping[Any, Any], dtype: Any = "float64")
     Raises
     ------
     BindingError
-        A missing or surplus symbol, or arrays whose sizes disagree.
+        A missing symbol, or arrays whose sizes disagree.
 
     Examples
     --------
@@ -67,27 +69,17 @@ def evaluate(expression: Any, values: Mapping[Any, Any], dtype: Any = "float64")
            [2., 1.]])
     """
     single = not isinstance(expression, (list, tuple))
-    roots = [to_graph(as_expression(e)) for e in ([expression] if single else expression)]
+    roots = stabilise(
+        [to_graph(as_expression(e)) for e in ([expression] if single else expression)]
+    )
     symbols = leaves(roots)
     scalars = all(n.row.kind in ("leaf", "elementwise") and not n.shape for n in walk(roots))
-    arrays, sizes = bind(symbols, values, dtype=dtype, ufunc=scalars, roots=roots)
+    arrays, sizes = bind(symbols, values, dtype=dtype, ufunc=scalars, surplus=True, roots=roots)
     values_ = interpret(roots, arrays, sizes, np.dtype(dtype))
     results = [
         _result(v, dtype if is_literal(r) else None) for r, v in zip(roots, values_, strict=True)
     ]
     return results[0] if single else results
-
-
-def result_dtype(node: Node) -> str:
-    """The dtype of a result: literal integers alone do not make it one of integers."""
-    if node.dtype != "int":
-        return node.dtype
-    whole = any(
-        n.dtype != "real" and n.operation not in ("number", "size")
-        for n in walk([node])
-        if n.row.kind == "leaf" or not n.row.differentiable
-    )
-    return "int" if whole else "real"
 
 
 def _result(value: Any, dtype: Any) -> Any:

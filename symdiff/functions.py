@@ -41,10 +41,10 @@ class StableFunction(sp.Function):
         return True if all(a.is_extended_real for a in self.args) else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
-        return self.partial(argindex - 1, *self.args)
+        return self._partial(argindex - 1, *self.args)
 
     @staticmethod
-    def partial(position: int, *arguments: sp.Expr) -> sp.Expr:
+    def _partial(position: int, *arguments: sp.Expr) -> sp.Expr:
         raise AssertionError("each function defines its own partial derivative")
 
     def _eval_evalf(self, prec: int) -> sp.Expr | None:
@@ -58,7 +58,7 @@ class sigmoid(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, x: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
         return sigmoid(x) * (1 - sigmoid(x))
 
 
@@ -68,7 +68,7 @@ class softplus(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, x: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
         return sigmoid(x)
 
 
@@ -78,7 +78,7 @@ class log_sigmoid(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, x: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
         return sigmoid(-x)
 
 
@@ -88,7 +88,7 @@ class relu(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, x: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
         return sp.Piecewise((1, x > 0), (0, True))
 
 
@@ -98,7 +98,7 @@ class leaky_relu(StableFunction):
     nargs = 2
 
     @staticmethod
-    def partial(position: int, x: sp.Expr, slope: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr, slope: sp.Expr) -> sp.Expr:
         if position == 1:
             return sp.Piecewise((0, x > 0), (x, True))
         return sp.Piecewise((1, x > 0), (slope, True))
@@ -110,7 +110,7 @@ class elu(StableFunction):
     nargs = 2
 
     @staticmethod
-    def partial(position: int, x: sp.Expr, alpha: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr, alpha: sp.Expr) -> sp.Expr:
         if position == 1:
             return sp.Piecewise((0, x > 0), (expm1(x), True))
         return sp.Piecewise((1, x > 0), (alpha * sp.exp(x), True))
@@ -122,7 +122,7 @@ class gelu(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, x: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
         cumulative = sp.erfc(-x / sp.sqrt(2)) / 2
         return cumulative + x * sp.exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)
 
@@ -133,7 +133,7 @@ class silu(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, x: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
         return sigmoid(x) + x * (sigmoid(x) * (1 - sigmoid(x)))
 
 
@@ -143,7 +143,7 @@ class logit(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, p: sp.Expr) -> sp.Expr:
+    def _partial(position: int, p: sp.Expr) -> sp.Expr:
         return 1 / (p * (1 - p))
 
 
@@ -153,7 +153,7 @@ class xlogy(StableFunction):
     nargs = 2
 
     @staticmethod
-    def partial(position: int, x: sp.Expr, y: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr, y: sp.Expr) -> sp.Expr:
         return sp.Piecewise((0, sp.Eq(x, 0)), (x / y, True)) if position == 1 else sp.log(y)
 
 
@@ -163,7 +163,7 @@ class log1p(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, x: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
         return 1 / (1 + x)
 
 
@@ -173,7 +173,7 @@ class expm1(StableFunction):
     nargs = 1
 
     @staticmethod
-    def partial(position: int, x: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
         return sp.exp(x)
 
 
@@ -183,7 +183,7 @@ class logaddexp(StableFunction):
     nargs = 2
 
     @staticmethod
-    def partial(position: int, x: sp.Expr, y: sp.Expr) -> sp.Expr:
+    def _partial(position: int, x: sp.Expr, y: sp.Expr) -> sp.Expr:
         return sigmoid(x - y) if position == 0 else sigmoid(y - x)
 
 

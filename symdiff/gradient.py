@@ -19,7 +19,7 @@ from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperati
 from .graph import OPERATIONS, Node, apply, number, walk
 from .rewrite import ALGEBRA, Applied, Rewriter, algebra, stabilise
 from .shapes import broadcast, text
-from .structural import add, broadcast_to, multiply, unbroadcast, zeros
+from .structural import broadcast_to, multiply, unbroadcast, zeros
 
 Trace = dict[Node, tuple[Node, int]]
 """For each adjoint contribution: the forward node and the input position it came from."""
@@ -161,7 +161,9 @@ def depends(roots: Sequence[Node], targets: Iterable[Node]) -> set[Node]:
     return wanted
 
 
-def pullback(root: Node, seed: Node, targets: Sequence[Node]) -> tuple[list[Node], dict[Node, Node]]:
+def pullback(
+    root: Node, seed: Node, targets: Sequence[Node]
+) -> tuple[list[Node], dict[Node, Node]]:
     """The adjoints of ``targets``, given the adjoint ``seed`` of ``root``.
 
     Returns
@@ -228,9 +230,7 @@ def parameter_nodes(wrt: Any) -> tuple[list[Node], bool]:
         if node.operation != "symbol":
             raise InvalidArgument(f"{symbol} is a size, not a variable")
         if node.dtype != "real":
-            raise InvalidType(
-                f"{symbol} has dtype {node.dtype}: only real symbols have a gradient"
-            )
+            raise InvalidType(f"{symbol} has dtype {node.dtype}: only real symbols have a gradient")
         nodes.append(node)
     return nodes, single
 

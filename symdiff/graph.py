@@ -12,7 +12,6 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sympy as sp
 from sympy.core.sympify import _sympify as strictly  # never runs text
 
 from .errors import UnsupportedOperation
@@ -100,10 +99,12 @@ class Node:
 
     @property
     def row(self) -> Operation:
+        """The row of its operation."""
         return OPERATIONS[self.operation]
 
     @property
     def rank(self) -> int:
+        """Its number of axes."""
         return len(self.shape)
 
     def is_number(self, value: Any = None) -> bool:
@@ -225,8 +226,9 @@ def substitute(roots: Sequence[Node], mapping: Mapping[Node, Node]) -> list[Node
 
 
 def is_literal(root: Node) -> bool:
-    """True for numbers only: ``1`` is an int, but as a result, a gradient say, it is real."""
-    return all(n.operation == "number" and n.dtype != "bool" for n in walk([root]) if not n.inputs)
+    """True for numbers and sizes only: ``1`` is an int, but a result, a gradient say, is real."""
+    leaves_ = (n for n in walk([root]) if not n.inputs)
+    return all(n.operation in ("number", "size") and n.dtype != "bool" for n in leaves_)
 
 
 def leaves(roots: Iterable[Node], operation: str = "symbol") -> list[Node]:

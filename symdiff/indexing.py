@@ -149,4 +149,3 @@ def numpy_key(
             result.append(slice(start, stop if stop >= 0 else None, step))
         axis += 1
     return tuple(result)
-

@@ -51,7 +51,7 @@ class TensorExpression(sp.Expr):
         return len(self.shape)
 
     @property
-    def T(self) -> Any:  # noqa: N802  (NumPy's name)
+    def T(self) -> Any:
         """The transpose: axes in reverse order."""
         return transpose(self)
 
@@ -117,7 +117,7 @@ class TensorExpression(sp.Expr):
     def __rmod__(self, other: Any) -> Any:
         return combine(_mod, other, self)
 
-    def _eval_Mod(self, other: Any) -> Any:  # noqa: N802  (SymPy's name)
+    def _eval_Mod(self, other: Any) -> Any:
         return _mod(self, other)
 
     def __neg__(self) -> Any:
@@ -139,9 +139,7 @@ class TensorExpression(sp.Expr):
         return index(self, key)
 
     def _eval_derivative(self, symbol: sp.Symbol) -> Any:
-        raise InvalidType(
-            f"SymPy's diff does not know tensors; use sd.gradient(loss, {symbol})"
-        )
+        raise InvalidType(f"SymPy's diff does not know tensors; use sd.gradient(loss, {symbol})")
 
 
 def _mod(a: Any, b: Any) -> Any:
@@ -158,6 +156,7 @@ class TensorSymbol(TensorExpression, sp.Symbol):
     dtype: str
 
     def __new__(cls, name: str, shape: Shape, dtype: str) -> TensorSymbol:
+        """Make the symbol; :func:`tensor` checks what a user writes."""
         obj = sp.Symbol.__xnew__(cls, name)
         obj._shape = tuple(shape)
         obj.dtype = dtype
@@ -169,6 +168,7 @@ class TensorSymbol(TensorExpression, sp.Symbol):
 
     @property
     def shape(self) -> Shape:
+        """Sizes, as they were given."""
         return self._shape
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -202,10 +202,9 @@ class Structural(TensorExpression):
     operation = ""
 
     def __new__(cls, *args: Any) -> Structural:
+        """Build from operands and the encoded attributes, as ``func(*args)`` does."""
         *operands, attributes = map(strictly, args)
-        node = apply(
-            cls.operation, *map(to_graph, operands), attributes=decode(attributes)
-        )
+        node = apply(cls.operation, *map(to_graph, operands), attributes=decode(attributes))
         return cls._of(operands, attributes, node)
 
     @classmethod
@@ -221,6 +220,7 @@ class Structural(TensorExpression):
 
     @property
     def operands(self) -> tuple[Any, ...]:
+        """The arguments without the attributes."""
         return self.args[:-1]
 
     def __getnewargs__(self) -> tuple[Any, ...]:
@@ -230,6 +230,7 @@ class Structural(TensorExpression):
         return None
 
     def doit(self, **hints: Any) -> Any:
+        """Nothing is left to be done."""
         return self
 
     def _sympystr(self, printer: Any) -> str:
@@ -296,7 +297,7 @@ class Broadcasted(Structural):
     operation = "broadcast_to"
 
 
-class Indexed_(Structural):  # noqa: N801  (SymPy has an Indexed)
+class Indexed_(Structural):
     """``x[...]``: slices, new axes and gathering."""
 
     __slots__ = ()
@@ -694,9 +695,7 @@ def reshape(a: Any, *shape_: Any) -> Any:
     if len(shape_) == 1 and isinstance(shape_[0], (tuple, list, sp.Tuple)):
         shape_ = tuple(shape_[0])
     entries = tuple(-1 if e == -1 else e for e in shape_)
-    new = complete_shape(
-        shape(a), tuple(-1 if e == -1 else shape_of([e])[0] for e in entries)
-    )
+    new = complete_shape(shape(a), tuple(-1 if e == -1 else shape_of([e])[0] for e in entries))
     if new is None:
         raise ShapeError(
             f"reshape: {describe(to_graph(a))} with shape {text(shape(a))} cannot take shape "
@@ -721,9 +720,7 @@ def index(a: Any, key: Any) -> Any:
     normal, operands = normalise_key(key, node.shape, describe(node))
     tensors = [_as_index(o, node) for o in operands]
     if not tensors and all(e[0] == "slice" for e in normal):
-        full = all(
-            e[1:] == (0, size, 1) for e, size in zip(normal, node.shape, strict=True)
-        )
+        full = all(e[1:] == (0, size, 1) for e, size in zip(normal, node.shape, strict=True))
         if full:
             return a
     return Indexed_.make([a, *tensors], (normal,))
@@ -771,6 +768,6 @@ def from_node(node: Node, inputs: Sequence[Any], evaluate: bool) -> Any:
 
 def _typed_as(expression: Any, node: Node) -> Any:
     """Type without asking for the shape, which a long expression would compute anew."""
-    if isinstance(expression, TensorExpression) or isinstance(expression, sp.Atom):
+    if isinstance(expression, (TensorExpression, sp.Atom)):
         return expression
     return _retype(expression, node)

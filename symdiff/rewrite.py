@@ -401,6 +401,27 @@ def _hoist_broadcast(node: Node) -> Node | None:
     return broadcast_to(apply(node.operation, *inner, attributes=node.attributes), node.shape)
 
 
+def _is_identity(node: Node) -> bool:
+    return (
+        _is(node, "one_hot") and _is(node.inputs[0], "arange") and (node.shape[0] == node.shape[1])
+    )
+
+
+def _matmul(node: Node) -> Node | None:
+    """A product with the identity matrix."""
+    a, b = node.inputs
+    if _is_identity(a):
+        return b
+    if _is_identity(b) or (_is(b, "transpose") and _is_identity(b.inputs[0])):
+        return a
+    return None
+
+
+def _transpose_identity(node: Node) -> Node | None:
+    (x,) = node.inputs
+    return x if _is_identity(x) else None
+
+
 def _where(node: Node) -> Node | None:
     condition, yes, no = node.inputs
     if yes is no:
@@ -433,6 +454,12 @@ def _sum(node: Node) -> Node | None:
     return None
 
 
+def _extremum(node: Node) -> Node | None:
+    """Of one element there is nothing to choose."""
+    (x,) = node.inputs
+    return reshape(x, node.shape) if all(x.shape[a] == 1 for a in node.attributes[0]) else None
+
+
 def _logical(node: Node) -> Node | None:
     (x,) = node.inputs
     return x.inputs[0] if _is(x, "logical_not") and x.inputs[0].dtype == "bool" else None
@@ -451,12 +478,15 @@ ALGEBRA: list[Rule] = [
     Rule("-(-x), -(a - b)", ("negative",), _negative),
     Rule("powers 0, 1, 1/2 and below 0", ("power",), _power),
     Rule("transpose of transpose", ("transpose",), _transpose),
+    Rule("transpose of the identity", ("transpose",), _transpose_identity),
+    Rule("product with the identity", ("matmul",), _matmul),
     Rule("reshape of reshape", ("reshape",), _reshape),
     Rule("broadcast of broadcast", ("broadcast_to",), _broadcast),
     Rule("broadcast into elementwise", _ELEMENTWISE, _absorb_broadcast),
     Rule("broadcast after elementwise", _ELEMENTWISE, _hoist_broadcast),
     Rule("choice between equals", ("where",), _where),
     Rule("sum of a constant", ("sum",), _sum),
+    Rule("extremum of one element", ("max", "min", "logsumexp"), _extremum),
     Rule("constant out of sum and product", ("sum", "matmul"), _linear),
     Rule("not not", ("logical_not",), _logical),
 ]
@@ -489,6 +519,7 @@ class Rewriter:
         self._done: dict[Node, Node] = {}
 
     def __call__(self, roots: Sequence[Node]) -> list[Node]:
+        """Rewrite what lies below ``roots``."""
         for node in walk(roots, self._done):
             inputs = tuple(self._done[i] for i in node.inputs)
             new = node

@@ -28,6 +28,7 @@ class Size(sp.Symbol):
     __slots__ = ()
 
     def __new__(cls, name: str) -> Size:
+        """Make the size of this name."""
         return sp.Symbol.__xnew__(cls, name, integer=True, nonnegative=True)
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
@@ -137,7 +138,9 @@ def normalise_axes(axis: Any, rank: int, what: str) -> tuple[int, ...]:
     result = []
     for entry in entries:
         if isinstance(entry, bool) or not hasattr(entry, "__index__"):
-            raise InvalidType(f"{what}: axis must be an int, a tuple of ints or None, got {entry!r}")
+            raise InvalidType(
+                f"{what}: axis must be an int, a tuple of ints or None, got {entry!r}"
+            )
         a = int(entry)
         if not -rank <= a < rank:
             raise ShapeError(f"{what}: axis {a} is out of range for an operand with {rank} axes")

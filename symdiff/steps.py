@@ -282,7 +282,7 @@ def _taken(order: Iterable[Node], symbols: Iterable[sp.Symbol]) -> set[str]:
 
 
 def _name_forward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
-    kinds = {n: _kind(n) for n in choice.forward if n in choice.named and n is not choice.root}
+    kinds = {n: _kind(n, choice.users[n]) for n in choice.forward if n in choice.named and n is not choice.root}
     counted = list(kinds.values())
     counters: dict[str, int] = {}
     for node, kind in kinds.items():
@@ -322,10 +322,12 @@ def _indexed(
     return Name(_symbol(name, node), shown, name_latex(name), kind, wanted)
 
 
-def _kind(node: Node) -> str:
+def _kind(node: Node, users: Sequence[Node]) -> str:
     """The letter of a forward step: z before an activation, h after it, r for a residual."""
     if node.dtype == "bool":
         return "c"
+    if node.operation in _AFFINE and any(u.operation in ACTIVATIONS for u in users):
+        return "z"
     if node.operation in ACTIVATIONS:
         return "h"
     core = node

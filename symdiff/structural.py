@@ -38,10 +38,12 @@ def _describe(node: Node) -> str:
 
 
 def add(*terms: Node) -> Node:
+    """The sum of terms."""
     return terms[0] if len(terms) == 1 else apply("add", *terms)
 
 
 def multiply(a: Node, b: Node) -> Node:
+    """The product, elementwise."""
     return apply("multiply", a, b)
 
 
@@ -53,10 +55,12 @@ def size_node(dimension: Any) -> Node:
 
 
 def reshape(x: Node, shape: Shape) -> Node:
+    """The same elements in another shape."""
     return x if x.shape == shape else apply("reshape", x, attributes=(shape,))
 
 
 def transpose(x: Node, permutation: Sequence[int]) -> Node:
+    """The axes permuted."""
     permutation = tuple(permutation)
     if permutation == tuple(range(x.rank)):
         return x
@@ -69,14 +73,17 @@ def swap_last(x: Node) -> Node:
 
 
 def broadcast_to(x: Node, shape: Shape) -> Node:
+    """Stretched to a shape."""
     return x if x.shape == shape else apply("broadcast_to", x, attributes=(shape,))
 
 
 def reduce_sum(x: Node, axes: tuple[int, ...], keepdims: bool = False) -> Node:
+    """The sum over axes; without axes the operand itself."""
     return apply("sum", x, attributes=(axes, keepdims)) if axes else x
 
 
 def zeros(shape: Shape) -> Node:
+    """Zeros of a shape."""
     return broadcast_to(number(0), shape)
 
 
@@ -131,7 +138,9 @@ _NEED_ELEMENTS = ("max", "min", "argmax", "argmin")
 
 def _check_not_empty(node: Node, x: Any) -> None:
     if node.operation in _NEED_ELEMENTS and 0 in (x.shape[a] for a in node.attributes[0]):
-        raise ShapeError(f"{node.operation} of no elements: {_describe(node.inputs[0])} = {x.shape}")
+        raise ShapeError(
+            f"{node.operation} of no elements: {_describe(node.inputs[0])} = {x.shape}"
+        )
 
 
 def _infer_reduction(name: str, result: str | None) -> Callable[..., tuple[Shape, str]]:
@@ -231,6 +240,7 @@ def _numpy_matmul(arrays: list[Any], node: Node, sizes: Any) -> Any:
 
 
 def matmul(a: Node, b: Node) -> Node:
+    """The matrix product, as NumPy's."""
     return apply("matmul", a, b)
 
 
@@ -273,7 +283,9 @@ def _infer_transpose(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[
     (x,) = inputs
     (permutation,) = attributes
     if sorted(permutation) != list(range(x.rank)):
-        raise ShapeError(f"transpose: {permutation} is no permutation of the axes of {_describe(x)}")
+        raise ShapeError(
+            f"transpose: {permutation} is no permutation of the axes of {_describe(x)}"
+        )
     return tuple(x.shape[p] for p in permutation), x.dtype
 
 
@@ -386,7 +398,11 @@ def _infer_concatenate(inputs: tuple[Node, ...], attributes: Attributes) -> tupl
     (axis,) = attributes
     first = inputs[0]
     for other in inputs[1:]:
-        rest = [(s, t) for i, (s, t) in enumerate(zip(first.shape, other.shape)) if i != axis]
+        rest = [
+            (s, t)
+            for i, (s, t) in enumerate(zip(first.shape, other.shape, strict=False))
+            if i != axis
+        ]
         if first.rank != other.rank or any(s != t for s, t in rest):
             raise ShapeError(
                 f"concatenate along axis {axis}: {_describe(first)} and {_describe(other)} "
@@ -416,30 +432,59 @@ def _concatenate_adjoint(node: Node, g: Node) -> list[Node]:
     return result
 
 
+def _row(
+    name: str,
+    infer: Callable[..., tuple[Shape, str]],
+    numpy: Numpy,
+    adjoint: Callable[[Node, Node], Sequence[Node | None]] | None = None,
+    rule: str = "",
+) -> Operation:
+    """A structural row; without an adjoint its derivative is zero by definition."""
+    differentiable = adjoint is not None
+    return Operation(name, "structural", infer, numpy, adjoint,
+                     differentiable=differentiable, rule=rule)  # fmt: skip
+
+
+def _reducing(name: str, function: Any, adjoint: Any, rule: str, result: Any = None) -> Operation:
+    return _row(name, _infer_reduction(name, result), _reduction(function), adjoint, rule)
+
+
+def _choosing(name: str, function: Any) -> Operation:
+    return _row(name, _infer_reduction(name, "int"), _numpy_arg(function))
+
+
+def _inverse(permutation: Sequence[int]) -> list[int]:
+    return [int(i) for i in np.argsort(permutation)]
+
+
 _ROWS: list[Operation] = [
-    _leaf("symbol", lambda a: (a[1], a[2]), lambda arrays, node, sizes: _unbound(node)),
+    _leaf("symbol", lambda a: (a[1], a[2]), lambda a, n, s: _unbound(n)),
     _leaf("number", _number_dtype, _number_value),
-    _leaf("array", lambda a: (a[0].shape, a[0].dtype), lambda arrays, node, sizes: node.attributes[0].value),
-    _leaf("size", lambda a: ((), "int"), lambda arrays, node, sizes: np.int64(concrete(node.attributes[0], sizes))),
-    _leaf("arange", lambda a: ((a[0],), "int"), lambda arrays, node, sizes: np.arange(concrete(node.attributes[0], sizes), dtype=np.int64)),
-    Operation("sum", "structural", _infer_reduction("sum", None), _reduction(_numpy_sum), _sum_adjoint, rule="sum over axes"),
-    Operation("max", "structural", _infer_reduction("max", None), _reduction(np.max), _extremum_adjoint, rule="maximum over axes"),
-    Operation("min", "structural", _infer_reduction("min", None), _reduction(np.min), _extremum_adjoint, rule="minimum over axes"),
-    Operation("logsumexp", "structural", _infer_reduction("logsumexp", "real"), _reduction(_numpy_logsumexp), _logsumexp_adjoint, rule="log of summed exponentials"),
-    Operation("argmax", "structural", _infer_reduction("argmax", "int"), _numpy_arg(np.argmax), differentiable=False),
-    Operation("argmin", "structural", _infer_reduction("argmin", "int"), _numpy_arg(np.argmin), differentiable=False),
-    Operation("matmul", "structural", _infer_matmul, _numpy_matmul, _matmul_adjoint, rule="matrix product"),
-    Operation("transpose", "structural", _infer_transpose, lambda a, n, s: np.transpose(a[0], n.attributes[0]),
-              lambda n, g: [transpose(g, tuple(int(i) for i in np.argsort(n.attributes[0])))]),
-    Operation("reshape", "structural", _infer_reshape, lambda a, n, s: np.reshape(a[0], concrete_shape(n.shape, s)),
-              lambda n, g: [reshape(g, n.inputs[0].shape)]),
-    Operation("broadcast_to", "structural", _infer_broadcast, lambda a, n, s: np.broadcast_to(a[0], concrete_shape(n.shape, s)),
-              lambda n, g: [unbroadcast(g, n.inputs[0].shape)], rule="broadcast"),
-    Operation("index", "structural", _infer_index, _numpy_index, _index_adjoint, rule="gather"),
-    Operation("index_add", "structural", _infer_index_add, _numpy_index_add, _index_add_adjoint, rule="scatter"),
-    Operation("one_hot", "structural", _infer_one_hot, _numpy_one_hot, differentiable=False),
-    Operation("concatenate", "structural", _infer_concatenate, lambda a, n, s: np.concatenate([np.asarray(x) for x in a], axis=n.attributes[0]),
-              _concatenate_adjoint),
+    _leaf("array", lambda a: (a[0].shape, a[0].dtype), lambda a, n, s: n.attributes[0].value),
+    _leaf("size", lambda a: ((), "int"), lambda a, n, s: np.int64(concrete(n.attributes[0], s))),
+    _leaf("arange", lambda a: ((a[0],), "int"),
+          lambda a, n, s: np.arange(concrete(n.attributes[0], s), dtype=np.int64)),
+    _reducing("sum", _numpy_sum, _sum_adjoint, "sum over axes"),
+    _reducing("max", np.max, _extremum_adjoint, "maximum over axes"),
+    _reducing("min", np.min, _extremum_adjoint, "minimum over axes"),
+    _reducing("logsumexp", _numpy_logsumexp, _logsumexp_adjoint, "log of summed exponentials",
+              "real"),
+    _choosing("argmax", np.argmax),
+    _choosing("argmin", np.argmin),
+    _row("matmul", _infer_matmul, _numpy_matmul, _matmul_adjoint, "matrix product"),
+    _row("transpose", _infer_transpose, lambda a, n, s: np.transpose(a[0], n.attributes[0]),
+         lambda n, g: [transpose(g, _inverse(n.attributes[0]))]),
+    _row("reshape", _infer_reshape, lambda a, n, s: np.reshape(a[0], concrete_shape(n.shape, s)),
+         lambda n, g: [reshape(g, n.inputs[0].shape)]),
+    _row("broadcast_to", _infer_broadcast,
+         lambda a, n, s: np.broadcast_to(a[0], concrete_shape(n.shape, s)),
+         lambda n, g: [unbroadcast(g, n.inputs[0].shape)], "broadcast"),
+    _row("index", _infer_index, _numpy_index, _index_adjoint, "gather"),
+    _row("index_add", _infer_index_add, _numpy_index_add, _index_add_adjoint, "scatter"),
+    _row("one_hot", _infer_one_hot, _numpy_one_hot),
+    _row("concatenate", _infer_concatenate,
+         lambda a, n, s: np.concatenate([np.asarray(x) for x in a], axis=n.attributes[0]),
+         _concatenate_adjoint),
 ]  # fmt: skip
 
 

@@ -100,7 +100,13 @@ def test_orthogonal_rows_or_columns(shape):
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [((), (1, 1)), ((7,), (7, 7)), ((3, 4), (3, 4)), ((8, 3, 5, 5), (75, 200)), ((8, 3, 2), (6, 16))],
+    [
+        ((), (1, 1)),
+        ((7,), (7, 7)),
+        ((3, 4), (3, 4)),
+        ((8, 3, 5, 5), (75, 200)),
+        ((8, 3, 2), (6, 16)),
+    ],
 )
 def test_fans(shape, expected):
     assert fans(shape) == expected

@@ -67,7 +67,7 @@ EXPRESSIONS = {
     "bools add up": (b + b, lambda b: b.astype(int) + b),
     "stacked": (sd.stack([A[0], A[1], v]), lambda A, v: np.stack([A[0], A[1], v])),
     "clip": (sd.clip(A, -0.5, 0.5), lambda A: np.clip(A, -0.5, 0.5)),
-    "unpacked": (sd.stack([r for r in A[:, :2]]), lambda A: A[:, :2]),
+    "unpacked": (sd.stack(list(A[:, :2])), lambda A: A[:, :2]),
     "constant": (sd.constant([1.0, 2.0, 3.0]) * A, lambda A: A * [1.0, 2.0, 3.0]),
     "eye": (A @ sd.eye(3), lambda A: A),
     "two sizes": (sd.sum(X, axis=0) * A, lambda X, A: X.sum(0) * A),

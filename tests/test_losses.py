@@ -225,7 +225,9 @@ def test_cross_entropy_errors():
     z = sd.tensor("z", "n", 3)
     with pytest.raises(sd.InvalidArgument, match=r't with shape \(n,\).*dtype="int"'):
         losses.cross_entropy(z, sd.tensor("t", "n"))
-    with pytest.raises(sd.ShapeError, match=r"z with shape \(n, 3\) and labels t with shape \(n, 1"):
+    with pytest.raises(
+        sd.ShapeError, match=r"z with shape \(n, 3\) and labels t with shape \(n, 1"
+    ):
         losses.cross_entropy(z, sd.tensor("t", "n", 1, dtype="int"))
     with pytest.raises(sd.ShapeError, match="binary_cross_entropy"):
         losses.cross_entropy(sp.Symbol("z"), sd.tensor("t", dtype="int"))

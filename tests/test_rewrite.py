@@ -177,6 +177,11 @@ CASES = {
         op("sum", stretched(one_row, Size("n"), 3), attributes=((0,), True)),
         op("sum", one_row, attributes=((0,), False)),
     ],
+    "extremum of one element": [
+        op("max", one_row, attributes=((0,), False)),
+        op("min", one_row, attributes=((0,), True)),
+        op("logsumexp", one_row, attributes=((0,), False)),
+    ],
     "constant out of sum and product": [
         op("sum", negative(X), attributes=ALL),
         op("sum", op("multiply", num(3), X), attributes=KEPT),

@@ -150,8 +150,10 @@ def projected(expression, values, seed=0):
     """A random linear form of the elements, as a loss."""
     size = np.shape(value(expression, values))
     weights = np.random.default_rng(seed).normal(size=size)
-    return sd.sum(expression * weights) if all(isinstance(d, int) for d in sd.shape(expression)) else (
-        sd.sum(expression * sd.sin(1.0 + sum_of_places(expression)))
+    return (
+        sd.sum(expression * weights)
+        if all(isinstance(d, int) for d in sd.shape(expression))
+        else (sd.sum(expression * sd.sin(1.0 + sum_of_places(expression))))
     )
 
 
@@ -171,10 +173,7 @@ def test_every_row_has_a_case():
 
 @pytest.mark.parametrize(("name", "i"), LIST)
 def test_the_case_uses_its_row(name, i):
-    if name == "size":
-        expression = setup(name, i, symbolic=True)[0]
-    else:
-        expression = setup(name, i)[0]
+    expression = setup(name, i, symbolic=name == "size")[0]
     kinds = {n.operation for n in walk([to_graph(expression)])}
     trivial = [("sum", 1), ("transpose", 4)]
     assert name in kinds or (name, i) in trivial
@@ -194,7 +193,7 @@ def test_value(name, i):
 
 @pytest.mark.parametrize(("name", "i"), LIST)
 def test_value_with_symbolic_sizes(name, i):
-    if name == "reshape" and i == 0 or name == "broadcast_to" or name == "array":
+    if (name == "reshape" and i == 0) or name == "broadcast_to" or name == "array":
         pytest.skip("the case names a size")
     if name in ("index", "one_hot") or (name == "sum" and i == 5):
         pytest.skip("see test_language: indexing with symbolic sizes")

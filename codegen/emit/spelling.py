@@ -197,10 +197,11 @@ def combine_minimum(partials, position, stride, chunks):
 """, "minimum"),
     "erf": Template("real(math.erf({0}))"),
     "erfc": Template("real(math.erfc({0}))"),
-    "gamma": External("gamma"),
-    "loggamma": External("gammaln"),
-    "digamma": External("psi"),
-    "erfinv": External("erfinv"),
-    "polygamma": External("polygamma"),
+    **{name: External(name) for name in (
+        "airyai", "airyaiprime", "airybi", "airybiprime", "besseli", "besselj", "besselk",
+        "bessely", "beta", "chi", "ci", "digamma", "ei", "erfcinv", "erfi", "erfinv", "expint",
+        "fresnelc", "fresnels", "gamma", "lambertw", "loggamma", "lowergamma", "polygamma", "shi",
+        "si", "uppergamma",
+    )},
 }  # fmt: skip
 """How every elementwise row of the table of operations is written, and what lowering adds."""

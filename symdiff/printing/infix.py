@@ -48,6 +48,8 @@ def _place(term: Any) -> tuple[bool, int, bool]:
 def product_text(expression: sp.Mul, printer: Any) -> str:
     """A product with a tensor: scalars first, a matrix product next, then the division."""
     sign, above, below = factors(expression)
+    if any(f == 1.0 for f in above) and any(_is_identity(f) for f in above):
+        above.remove(sp.Float(1.0))  # eye(n) is 1.0*one_hot(arange(n), n)
     above.sort(key=_order)
     texts = []
     for factor in above:
@@ -169,8 +171,8 @@ def new_axes(old: Shape, new: Shape) -> list[str] | None:
 def _broadcast(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
     (x,) = operands
     (shape,) = attributes
-    if x in (0, 1):
-        return _call("zeros" if x == 0 else "ones", *map(dimension_text, shape))
+    if x.is_Number and x in (0, 1, 0.0, 1.0):
+        return _call("ones" if x.is_nonzero else "zeros", *map(dimension_text, shape))
     return _call("broadcast_to", printer._print(x), text(shape))
 
 
@@ -241,10 +243,20 @@ def _concatenate(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
 
 def _one_hot(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
     (labels,) = operands
-    counted = isinstance(labels, Structural) and labels.operation == "arange"
-    if counted and decode(labels.args[-1]) == attributes:
+    if _counts(labels, attributes):
         return _call("eye", dimension_text(attributes[0]))
     return _plain("one_hot")(operands, attributes, printer)
+
+
+def _counts(labels: Any, attributes: Any) -> bool:
+    counted = isinstance(labels, Structural) and labels.operation == "arange"
+    return counted and bool(decode(labels.args[-1]) == attributes)
+
+
+def _is_identity(expression: Any) -> bool:
+    if not isinstance(expression, Structural) or expression.operation != "one_hot":
+        return False
+    return _counts(expression.operands[0], decode(expression.args[-1]))
 
 
 def _size(operands: Sequence[Any], attributes: Any, printer: Any) -> str:

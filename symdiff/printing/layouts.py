@@ -220,10 +220,11 @@ _REDUCED = {"sum", "max", "min", "logsumexp", "argmax", "argmin"}
 def _broadcast(page: Page, node: Node) -> Piece:
     (x,) = node.inputs
     ones = Piece(page.style.ones)
-    if x.is_number(0) or not node.rank:
+    value = x.attributes[0] if x.is_number() and x.dtype != "bool" else None
+    if not node.rank or (value is not None and value.is_zero):
         return page.piece(x)
-    if x.is_number(1):
-        return ones
+    if value is not None and abs(value) in (1, 1.0):
+        return replace(ones, negative=bool(value.is_negative))
     if not x.rank:
         inner = page.piece(x)
         if inner.level == PRODUCT:

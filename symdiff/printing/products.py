@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from ..graph import Node
+from ..structural import reshape
 from .style import ATOM, CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
 
 if TYPE_CHECKING:
@@ -108,6 +109,9 @@ def _factors(page: Page, root: Node) -> _Factors:
         elif opened and node.operation == "negative":
             result.negative = not result.negative
             stack.append((node.inputs[0], inverted))
+        elif opened and _is_negated_vector(page, node):
+            result.negative = not result.negative
+            stack.append((reshape(node.inputs[0].inputs[0], node.shape), inverted))
         elif opened and masks(node) and node is not root and not inverted:
             result.above.append((bracket(page, node.inputs[0]), node.inputs[0]))
             stack.append((node.inputs[1], inverted))
@@ -121,6 +125,14 @@ def _factors(page: Page, root: Node) -> _Factors:
             target = result.below if inverted else result.above
             target.append((replace(piece, negative=False), node))
     return result
+
+
+def _is_negated_vector(page: Page, node: Node) -> bool:
+    """``-v`` as a column or row of a matrix."""
+    if node.operation != "reshape":
+        return False
+    (inner,) = node.inputs
+    return inner.operation == "negative" and page.opens(inner)
 
 
 def _is_literal(node: Node) -> bool:
@@ -159,7 +171,7 @@ def product_layout(page: Page, node: Node) -> Piece:
 
 
 def _literals(page: Page, value: sp.Expr) -> list[Piece]:
-    return [] if value == 1 else [page.style.literal(value)]
+    return [] if value in (1, 1.0) else [page.style.literal(value)]
 
 
 def _row(page: Page, pieces: Sequence[Piece]) -> Piece | None:
@@ -198,7 +210,8 @@ def _tensors(page: Page, parts: _Factors, node: Node) -> Piece | None:
     if not above and not below:
         return None
     if not below:
-        special = _outer(page, above, node) or _diagonal(page, above, node)
+        above = _with_outer(page, above, node)
+        special = _diagonal(page, above, node)
         if special is not None:
             return special
     top = _hadamard(page, [p for p, _ in above])
@@ -233,17 +246,21 @@ def vector_of(node: Node, axis: int) -> Node | None:
     return vector if node.shape == ((size, 1) if axis == 0 else (1, size)) else None
 
 
-def _outer(page: Page, factors: Sequence[tuple[Piece, Node]], node: Node) -> Piece | None:
-    """``abᵀ`` for a column times a row."""
-    if len(factors) != 2 or node.rank != 2:
-        return None
-    for first, second in (factors, factors[::-1]):
-        column, row = vector_of(first[1], 0), vector_of(second[1], 1)
-        if column is not None and row is not None:
-            left, right = page.inside(column, CALL), page.inside(row, ATOM)
-            transposed = Piece(page.style.transposed(right.text), POWER, right.short)
-            return side_by_side(page, left, transposed)
-    return None
+def _with_outer(
+    page: Page, factors: list[tuple[Piece, Node]], node: Node
+) -> list[tuple[Piece, Node]]:
+    """``abᵀ`` for a column times a row, in place of the two."""
+    if node.rank != 2:
+        return factors
+    columns = [(f, v) for f in factors if (v := vector_of(f[1], 0)) is not None]
+    rows = [(f, v) for f in factors if (v := vector_of(f[1], 1)) is not None]
+    if len(columns) != 1 or len(rows) != 1:
+        return factors
+    (column, a), (row, b) = columns[0], rows[0]
+    left, right = page.inside(a, CALL), page.inside(b, ATOM)
+    transposed = Piece(page.style.transposed(right.text), POWER, right.short)
+    product = side_by_side(page, left, transposed), node
+    return [product, *(f for f in factors if f is not column and f is not row)]
 
 
 def _diagonal(page: Page, factors: Sequence[tuple[Piece, Node]], node: Node) -> Piece | None:

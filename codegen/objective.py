@@ -1,0 +1,227 @@
+"""``codegen.Objective``: a compiled loss for ``scipy.optimize``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from symdiff.binding import bind, check_names, unify
+from symdiff.errors import InvalidArgument, InvalidType, ShapeError
+from symdiff.gradient import loss_node, parameter_nodes, pullback
+from symdiff.graph import Node, apply, leaves, number
+from symdiff.rewrite import algebra
+from symdiff.second_order import inner, jacobian_node
+from symdiff.shapes import Size, concrete_shape, text
+
+from .kernel import FunctionKernel, Options, check_threads, choose_rows
+from .labels import check_labels
+from .trainer import over_samples
+from .vectorise import is_scalar, vectorise
+
+
+class Objective:
+    """A loss as a function of one flat vector of parameters.
+
+    Parameters
+    ----------
+    loss : sympy.Expr
+        A scalar. A loss whose data are plain scalar symbols is the loss of one sample.
+    parameters : dict
+        ``{symbol: start array or number}``.
+    data : dict
+        ``{symbol: array}`` for the other symbols of the loss.
+    reduction : {"mean", "sum"}
+        How the losses of samples combine where the loss is that of one sample.
+    dtype : {"float64", "float32"}
+    threads : int, optional
+    math : {"fast", "accurate"}
+
+    Attributes
+    ----------
+    start : numpy.ndarray, shape (k,)
+        The starts of all parameters, one after the other.
+
+    Examples
+    --------
+    >>> import sympy as sp, codegen
+    >>> from scipy.optimize import minimize
+    >>> a, b = sp.symbols("a b")
+    >>> objective = codegen.Objective((a - 1) ** 2 + 3 * (b + 2) ** 2, {a: 0.0, b: 0.0}, {})
+    >>> result = minimize(objective.value_and_gradient, objective.start, jac=True)
+    >>> {s: round(float(v), 4) for s, v in objective.unpack(result.x).items()}
+    {a: 1.0, b: -2.0}
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        parameters: Mapping[Any, Any],
+        data: Mapping[Any, Any] | None = None,
+        reduction: str = "mean",
+        dtype: Any = "float64",
+        target: str = "cpu",
+        threads: int | None = None,
+        math: str = "fast",
+    ) -> None:
+        if reduction not in ("mean", "sum"):
+            raise InvalidArgument(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+        if not isinstance(parameters, Mapping) or not parameters:
+            raise InvalidType("parameters are given as {symbol: start}, at least one")
+        self._options = Options(np.dtype(dtype).name, target, math)
+        self._threads = check_threads(threads)
+        self._loss = loss
+        self._starts = {s: np.asarray(v, np.float64) for s, v in parameters.items()}
+        self._values = dict(data or {})
+        self._reduction = reduction
+        self._prepare()
+
+    def _prepare(self) -> None:
+        root = loss_node(self._loss)
+        self._parameters, _ = parameter_nodes(list(self._starts))
+        chosen = set(self._parameters)
+        data = [n for n in leaves([root]) if n not in chosen]
+        check_names(data, self._values)
+        vectors: list[Node] = []
+        if is_scalar([root]):
+            vectors = [n for n in data if np.ndim(self._values[n.attributes[0]]) > 0]
+        (root,), mapping = vectorise([root], vectors)
+        (self._root,) = algebra([over_samples(root, self._reduction)])
+        sizes: dict[Size, int] = {}
+        origin: dict[Size, str] = {}
+        for node in self._parameters:
+            symbol = node.attributes[0]
+            if self._starts[symbol].ndim:
+                unify(symbol, node.shape, self._starts[symbol].shape, sizes, origin)
+        nodes = {n: mapping.get(n, n) for n in data}
+        self._arrays, self._sizes = bind(
+            list(nodes.values()), self._values, dtype=self._options.dtype, known=sizes
+        )
+        check_labels([self._root], list(nodes.values()),
+                     {n: n for n in nodes.values()}, self._arrays, self._sizes)  # fmt: skip
+        self._shapes = {
+            n.attributes[0]: concrete_shape(n.shape, self._sizes) for n in self._parameters
+        }
+        self._data = list(nodes.values())
+        self._kernels: dict[str, FunctionKernel] = {}
+        self.start = self.pack(self._starts)
+
+    # --- flat vectors ------------------------------------------------------------------------
+
+    def pack(self, values: Mapping[Any, Any]) -> np.ndarray:
+        """One flat vector from ``{symbol: array}``, in the order of the parameters."""
+        check_names(self._parameters, values)
+        parts = []
+        for symbol, shape in self._shapes.items():
+            value = np.asarray(values[symbol], np.float64)
+            if value.ndim == 0:
+                value = np.full(shape, value)
+            if value.shape != shape:
+                raise ShapeError(f"{symbol} has shape {text(shape)}, got an array of {value.shape}")
+            parts.append(value.ravel())
+        return np.concatenate(parts)
+
+    def unpack(self, theta: Any) -> dict[Any, Any]:
+        """``{symbol: array}`` from a flat vector."""
+        theta = self._flat(theta, "theta")
+        result = {}
+        position = 0
+        for symbol, shape in self._shapes.items():
+            count = int(np.prod(shape))
+            value = theta[position : position + count].reshape(shape).copy()
+            result[symbol] = value[()] if value.ndim == 0 else value
+            position += count
+        return result
+
+    def _flat(self, theta: Any, name: str) -> np.ndarray:
+        vector = np.asarray(theta, np.float64).reshape(-1)
+        size = sum(int(np.prod(s)) for s in self._shapes.values())
+        if vector.size != size:
+            raise ShapeError(f"{name} must have {size} elements, got {vector.size}")
+        return vector
+
+    # --- values ------------------------------------------------------------------------------
+
+    def _run(self, name: str, roots: list[Node], values: dict[Node, Any]) -> list[Any]:
+        if name not in self._kernels:
+            symbols = [*self._data, *values]
+            rows = choose_rows(self._data)
+            self._kernels[name] = FunctionKernel(roots, symbols, rows, self._options, name)
+        arrays = {**self._arrays, **{n: np.asarray(v) for n, v in values.items()}}
+        return self._kernels[name](arrays, self._sizes, self._threads)
+
+    def _bound(self, theta: Any) -> dict[Node, Any]:
+        unpacked = self.unpack(theta)
+        return {n: unpacked[n.attributes[0]] for n in self._parameters}
+
+    def _gradients(self) -> list[Node]:
+        gradients, _ = pullback(self._root, number(1), self._parameters)
+        return algebra(gradients)
+
+    def value(self, theta: Any) -> float:
+        """The loss at a flat vector."""
+        (value,) = self._run("value", [self._root], self._bound(theta))
+        return float(value)
+
+    __call__ = value
+
+    def gradient(self, theta: Any) -> np.ndarray:
+        """The gradient at a flat vector, shape (k,)."""
+        return self.value_and_gradient(theta)[1]
+
+    def value_and_gradient(self, theta: Any) -> tuple[float, np.ndarray]:
+        """The loss and its gradient of shape (k,): ``minimize(..., jac=True)``."""
+        roots = [self._root, *self._gradients()] if "gradient" not in self._kernels else []
+        value, *parts = self._run("gradient", roots, self._bound(theta))
+        return float(value), np.concatenate([np.ravel(p) for p in parts]).astype(np.float64)
+
+    def hessian_product(self, theta: Any, v: Any) -> np.ndarray:
+        """The Hessian times a vector, without the Hessian: ``minimize(..., hessp=…)``."""
+        self._flat(v, "v")
+        directions = {
+            n: apply("symbol", attributes=(sp.Dummy(f"v_{n.attributes[0]}"), n.shape, "real"))
+            for n in self._parameters
+        } if "hessian product" not in self._kernels else self._directions  # fmt: skip
+        self._directions = directions
+        roots = []
+        if "hessian product" not in self._kernels:
+            along = inner(self._gradients(), list(directions.values()))
+            products, _ = pullback(along, number(1), self._parameters)
+            roots = algebra(products)
+        values = self._bound(theta)
+        unpacked = self.unpack(v)
+        values.update({d: unpacked[n.attributes[0]] for n, d in directions.items()})
+        parts = self._run("hessian product", roots, values)
+        return np.concatenate([np.ravel(p) for p in parts]).astype(np.float64)
+
+    def hessian(self, theta: Any) -> np.ndarray:
+        """The Hessian at a flat vector, shape (k, k)."""
+        roots: list[Node] = []
+        if "hessian" not in self._kernels:
+            roots = algebra([jacobian_node(g, n) for g in self._gradients() for n in self._parameters])
+        parts = self._run("hessian", roots, self._bound(theta))
+        sizes = [int(np.prod(s)) for s in self._shapes.values()]
+        count = len(sizes)
+        blocks = [
+            [np.reshape(parts[i * count + j], (sizes[i], sizes[j])) for j in range(count)]
+            for i in range(count)
+        ]
+        return np.block(blocks).astype(np.float64)
+
+    # --- pickling ----------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("_loss", "_starts", "_values", "_reduction", "_options", "_threads")
+        return {name: self.__dict__[name] for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def __repr__(self) -> str:
+        return f"<Objective of {', '.join(map(str, self._shapes))}>"
+
+
+__all__ = ["Objective"]

@@ -1,0 +1,242 @@
+"""Branch-free elementary functions for generated kernels: LLVM vectorises the loops they are in.
+
+Numba from pip calls the scalar exponential of the C library, and a loop with a call in it is not
+vectorised. Each function here is a short run of additions, fused multiplications, selections and
+operations on bits, the same for float64 and float32, with an error of at most 2 units in the last
+place over the whole range (``tests/test_vector_math.py``). NaN, infinities, subnormal numbers
+and overflow are right; the sign of a result that is zero is not kept everywhere. ``fma`` rounds
+once on every machine, so results are the same on all of them, but it needs a processor that has
+it to be fast (AVX2, AVX-512, NEON).
+
+``sin`` and ``cos`` reduce arguments below ``FAR`` exactly enough. Beyond it the generated code
+notices (``farthest``) and computes that chunk of rows again with the C library.
+
+The coefficients are minimax polynomials in the relative error, found by Remez' exchange in
+240 bits (``tests/minimax.py`` finds them again), then rounded. Range reduction follows Cody and
+Waite, *Software Manual for the Elementary Functions* (1980), with fused multiplication in place
+of short constants: if n is the integer nearest x/c, then x − n·c rounded once is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .straight_line import Value, compiled
+
+__all__ = [
+    "FAR", "cos", "exp", "expm1", "farthest", "log", "log1p", "log_sigmoid", "sigmoid", "sin",
+    "softplus", "tanh",
+]  # fmt: skip
+
+FAR = {"float64": 2.0**30, "float32": 2.0**18}
+"""Arguments of ``sin`` and ``cos`` below this are reduced to full precision."""
+
+
+@dataclass(frozen=True)
+class Constants:
+    """The numbers of one floating type.
+
+    Attributes
+    ----------
+    rounder : float
+        Adding it rounds to an integer, which is then found in the low bits of the sum.
+    lowest, highest : float
+        The exponential is 0 below and infinite above.
+    top : float
+        The natural logarithm of 1/epsilon, rounded up: ``1 - exp(-top)`` is 1.
+    least : float
+        The smallest normal number.
+    lift : int
+        A power of two that makes subnormal numbers normal.
+    ln2, half_pi : tuple of float
+        Parts that add up to the constant, each rounded to nearest.
+    exp : tuple of float
+        (exp(r) − 1 − r) / r² for |r| ≤ ½ ln 2.
+    log : tuple of float
+        (log(1 + f) − f) / f² for √½ ≤ 1 + f ≤ √2.
+    sin, cos : tuple of float
+        (sin r − r) / r³ and (cos r − 1 + r²/2) / r⁴ in powers of r² for |r| ≤ π/4.
+    """
+
+    rounder: float
+    log2_e: float
+    two_over_pi: float
+    lowest: float
+    highest: float
+    top: float
+    least: float
+    lift: int
+    root_half: int
+    ln2: tuple[float, float]
+    half_pi: tuple[float, float, float]
+    exp: tuple[float, ...]
+    log: tuple[float, ...]
+    sin: tuple[float, ...]
+    cos: tuple[float, ...]
+
+
+CONSTANTS = {
+    "float64": Constants(
+        rounder=1.5 * 2.0**52,
+        log2_e=1.4426950408889634,
+        two_over_pi=0.6366197723675814,
+        lowest=-746.0,
+        highest=710.0,
+        top=40.0,
+        least=2.0**-1022,
+        lift=54,
+        root_half=0x3FE6A09E667F3BCD,
+        ln2=(0.6931471805599453, 2.3190468138462996e-17),
+        half_pi=(1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33),
+        exp=(
+            0.5000000000000006, 0.16666666666666685, 0.0416666666665737, 0.008333333333314569,
+            0.0013888888932354255, 0.00019841269903062185, 2.4801504476957023e-05,
+            2.7557227937913593e-06, 2.762631361256881e-07, 2.5114475039816218e-08,
+        ),
+        log=(
+            -0.5000000000000004, 0.3333333333333318, -0.2499999999997278, 0.20000000000034876,
+            -0.1666666667161751, 0.14285714285428436, -0.1249999959193309, 0.1111111077008271,
+            -0.10000018108912195, 0.09090937813498014, -0.08332870088901094, 0.07691243637502425,
+            -0.07149668310159153, 0.06687884627904528, -0.06198654851876598, 0.056493171464239156,
+            -0.056462058901741594, 0.06536981805030602, -0.06098662590243053, 0.026924809264377587,
+        ),
+        sin=(
+            -0.16666666666666632, 0.008333333333322424, -0.00019841269829815543,
+            2.7557313694715186e-06, -2.5050758570128655e-08, 1.5896822947682286e-10,
+        ),
+        cos=(
+            0.0416666666666666, -0.0013888888888874138, 2.4801587289490993e-05,
+            -2.7557314354962125e-07, 2.0875723641872055e-09, -1.13596674580094e-11,
+        ),
+    ),
+    "float32": Constants(
+        rounder=1.5 * 2.0**23,
+        log2_e=1.4426950216293335,
+        two_over_pi=0.6366197466850281,
+        lowest=-104.0,
+        highest=89.0,
+        top=20.0,
+        least=2.0**-126,
+        lift=25,
+        root_half=0x3F3504F3,
+        ln2=(0.6931471824645996, -1.9046542121259336e-09),
+        half_pi=(1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
+        exp=(
+            0.5, 0.1666654348373413, 0.04166628047823906, 0.008366577327251434,
+            0.0013946439139544964,
+        ),
+        log=(
+            -0.49999988079071045, 0.3333330750465393, -0.2500152289867401, 0.2000301629304886,
+            -0.16611149907112122, 0.14163467288017273, -0.13208800554275513, 0.13004851341247559,
+            -0.07823387533426285,
+        ),
+        sin=(-0.16666655242443085, 0.008332177996635437, -0.0001951728918356821),
+        cos=(0.04166664555668831, -0.001388736767694354, 2.4438440959784202e-05),
+    ),
+}  # fmt: skip
+
+INFINITY = float("inf")
+NAN = float("nan")
+
+
+def _constants(x: Value) -> Constants:
+    return CONSTANTS[x.format.name]
+
+
+def _polynomial(x: Value, coefficients: tuple[float, ...]) -> Value | float:
+    """Estrin's scheme: few steps that wait for one another, so one sample at a time is fast too."""
+    terms: list[Value | float] = list(coefficients)
+    while len(terms) > 1:
+        pairs: list[Value | float] = [
+            x.fma(high, low) for low, high in zip(terms[::2], terms[1::2], strict=False)
+        ]
+        terms = pairs + terms[len(pairs) * 2 :]
+        x = x * x if len(terms) > 1 else x
+    return terms[0]
+
+
+def _magnitude(x: Value) -> Value:
+    format = x.format
+    return (x.bits() & ((1 << (format.mantissa + format.integer.width - 1 - format.mantissa)) - 1)).number()
+
+
+def _with_sign_of(x: Value, sign: Value) -> Value:
+    """A number that is not negative, with the sign of another one."""
+    return (x.bits() | (sign.bits() & (1 << (x.format.integer.width - 1)))).number()
+
+
+# --- exponentials ------------------------------------------------------------------------
+
+
+def _split(x: Value, doubled: bool) -> tuple[Value, Value, Value]:
+    """``x = n ln 2 + r``: bits that end in n plus the bias (twice it, ``doubled``), n and r."""
+    c = _constants(x)
+    rounder = c.rounder + x.format.bias * (2 if doubled else 1)
+    shifted = x.fma(c.log2_e, rounder)
+    n = shifted - rounder
+    return shifted.bits(), n, n.fma(-c.ln2[0], x)
+
+
+def _exp(x: Value) -> Value:
+    """The exponential of a number between ``lowest`` and ``highest``, or NaN."""
+    c = _constants(x)
+    bits, n, r = _split(x, doubled=True)
+    r = n.fma(-c.ln2[1], r)
+    result = 1.0 + (r * r).fma(_polynomial(r, c.exp), r)
+    # 2ⁿ in two factors: 2¹⁰²⁴ and 2⁻¹⁰⁷⁴ have no exponent of their own
+    half = bits >> 1
+    mantissa = x.format.mantissa
+    return result * (half << mantissa).number() * ((bits - half) << mantissa).number()
+
+
+def _exp_minus(x: Value) -> Value:
+    """``exp(-x)`` of a number that is not negative, or NaN."""
+    c = _constants(x)
+    return _exp(-((x > -c.lowest).choose(-c.lowest, x)))
+
+
+def _expm1(x: Value) -> tuple[Value, Value]:
+    """``exp(x) − 1`` as ``(s, e)`` with the value ``s e + (s − 1)``, for |x| below about 700.
+
+    s is a power of two; e carries what rounding took from the reduced argument.
+    """
+    c = _constants(x)
+    bits, n, r0 = _split(x, doubled=False)
+    r = n.fma(-c.ln2[1], r0)
+    lost = n.fma(-c.ln2[1], r0 - r)
+    e = (r * r).fma(_polynomial(r, c.exp), r.fma(lost, lost)) + r
+    return (bits << x.format.mantissa).number(), e
+
+
+def exp(x: Value) -> Value:
+    """The exponential."""
+    c = _constants(x)
+    x = (x > c.highest).choose(c.highest, x)
+    return _exp((x < c.lowest).choose(c.lowest, x))
+
+
+def expm1(x: Value) -> Value:
+    """``exp(x) − 1``."""
+    c = _constants(x)
+    y = (x > c.highest).choose(c.highest, x)
+    y = (y < -2 * c.top).choose(-2 * c.top, y)
+    # half of it, since 2¹⁰²⁴ is no number
+    s, e = _expm1(y)
+    scale, power = s.choose(s, s), s
+    return x
+
+
+def tanh(x: Value) -> Value:
+    """The hyperbolic tangent, ``expm1(2|x|) / (expm1(2|x|) + 2)`` with the sign of x."""
+    c = _constants(x)
+    y = _magnitude(x)
+    y = (y > c.top / 2).choose(c.top / 2, y)
+    s, e = _expm1(y + y)
+    w = s.fma(e, s - 1.0)
+    return _with_sign_of(w / (w + 2.0), x)
+
+
+def sigmoid(x: Value) -> Value:
+    """``1 / (1 + exp(−x))``."""
+    z = _exp_minus(_magnitude(x))
+    return (x < 0.0).choose(z, 1.0) / (1.0 + z)

@@ -1,0 +1,158 @@
+"""Batching: a graph for one value of some inputs becomes a graph for a stack of them.
+
+Every node that depends on a stacked input gets a leading axis; the others stay as they are.
+Jacobians are the reverse walk, stacked over the unit vectors of the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from .errors import UnsupportedOperation
+from .graph import Node, apply, walk
+from .indexing import output_order
+from .shapes import Dimension
+from .structural import broadcast_to, matmul, reshape, swap_last, transpose
+
+Rule = Callable[[Node, list[Node], list[bool], Dimension], Node]
+
+
+def _lead(x: Node, rank: int) -> Node:
+    """Put axes of size 1 behind the stacked axis, so that the others align from the right."""
+    return reshape(x, (x.shape[0], *[1] * (rank + 1 - x.rank), *x.shape[1:]))
+
+
+def _elementwise(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    aligned = [_lead(x, node.rank) if s else x for x, s in zip(inputs, stacked, strict=True)]
+    result = apply(node.operation, *aligned, attributes=node.attributes)
+    return broadcast_to(result, (size, *node.shape))
+
+
+def _reduction(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    axes, keepdims = node.attributes
+    return apply(node.operation, *inputs, attributes=(tuple(a + 1 for a in axes), keepdims))
+
+
+def _transpose(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    return transpose(inputs[0], (0, *(p + 1 for p in node.attributes[0])))
+
+
+def _reshape(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    return reshape(inputs[0], (size, *node.shape))
+
+
+def _broadcast(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    return broadcast_to(_lead(inputs[0], node.rank), (size, *node.shape))
+
+
+def _matmul(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    a, b = inputs
+    rank_a, rank_b = (x.rank - s for x, s in zip(inputs, stacked, strict=True))
+    if rank_a == 1 and rank_b == 2 and not stacked[1]:
+        return matmul(a, b)
+    if rank_a == 2 and rank_b == 1 and not stacked[0]:
+        return matmul(b, swap_last(a))
+    if rank_a == 1 and rank_b == 1 and stacked != [True, True]:
+        return matmul(a, b)
+    left = reshape(a, (*a.shape[:-1], 1, a.shape[-1])) if rank_a == 1 else a
+    right = reshape(b, (*b.shape, 1)) if rank_b == 1 else b
+    rank = max(x.rank - s for x, s in zip((left, right), stacked, strict=True))
+    left, right = (
+        _lead(x, rank) if s else x for x, s in zip((left, right), stacked, strict=True)
+    )
+    return reshape(matmul(left, right), (size, *node.shape))
+
+
+def _index(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    if any(stacked[1:]):
+        raise UnsupportedOperation("an index that depends on the stacked symbol has no derivative")
+    whole = ("slice", 0, size, 1)
+    (key,) = node.attributes
+    result = apply("index", *inputs, attributes=((whole, *key),))
+    return _index_axes(result, node, key)
+
+
+def _index_axes(result: Node, node: Node, key: Sequence[tuple[object, ...]]) -> Node:
+    """Where index tensors put their axes first, the stacked axis comes after them."""
+    _, adjacent = output_order((("slice", 0, 0, 1), *key))
+    if adjacent or not any(e[0] == "tensor" for e in key):
+        return result
+    extra = result.rank - 1 - sum(1 for e in key if e[0] in ("slice", "new"))
+    order = (extra, *range(extra), *range(extra + 1, result.rank))
+    return transpose(result, order)
+
+
+def _index_add(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    key, shape = node.attributes
+    whole = ("slice", 0, size, 1)
+    values = inputs[0]
+    _, adjacent = output_order((("slice", 0, 0, 1), *key))
+    if not adjacent and any(e[0] == "tensor" for e in key):
+        extra = values.rank - 1 - sum(1 for e in key if e[0] in ("slice", "new"))
+        values = transpose(values, (*range(1, extra + 1), 0, *range(extra + 1, values.rank)))
+    return apply(
+        "index_add", values, *inputs[1:], attributes=((whole, *key), (size, *shape))
+    )
+
+
+def _one_hot(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    return apply("one_hot", *inputs, attributes=node.attributes)
+
+
+def _concatenate(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    full = [
+        x if s else broadcast_to(x, (size, *x.shape)) for x, s in zip(inputs, stacked, strict=True)
+    ]
+    return apply("concatenate", *full, attributes=(node.attributes[0] + 1,))
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("sum", "max", "min", "logsumexp", "argmax", "argmin"), _reduction),
+    "transpose": _transpose,
+    "reshape": _reshape,
+    "broadcast_to": _broadcast,
+    "matmul": _matmul,
+    "index": _index,
+    "index_add": _index_add,
+    "one_hot": _one_hot,
+    "concatenate": _concatenate,
+}
+"""How each structural operation treats a leading stacked axis."""
+
+
+def batch(roots: Sequence[Node], stacks: Mapping[Node, Node], size: Dimension) -> list[Node]:
+    """The graphs of ``roots`` with some nodes replaced by stacks of them.
+
+    Parameters
+    ----------
+    roots : list of Node
+    stacks : dict
+        Nodes to their stacks, of shape ``(size, *shape)``.
+    size : int or size
+
+    Returns
+    -------
+    list of Node
+        Of shape ``(size, *shape)``, also where a root does not depend on any stack.
+    """
+    new: dict[Node, Node] = {}
+    stacked: set[Node] = set()
+    for node in walk(roots):
+        if node in stacks:
+            new[node] = stacks[node]
+            stacked.add(node)
+            continue
+        flags = [i in stacked for i in node.inputs]
+        if not any(flags):
+            new[node] = node
+            continue
+        inputs = [new[i] for i in node.inputs]
+        rule = _elementwise if node.row.kind == "elementwise" else RULES.get(node.operation)
+        if rule is None:
+            raise UnsupportedOperation(f"the operation {node.operation} cannot be stacked")
+        new[node] = rule(node, inputs, flags, size)
+        stacked.add(node)
+    return [
+        new[r] if r in stacked else broadcast_to(r, (size, *r.shape)) for r in roots
+    ]
+
