@@ -47,7 +47,7 @@ def _environment() -> str:
     here = Path(__file__).parent
     runtime = "".join(
         hashlib.sha256((here / name).read_bytes()).hexdigest()
-        for name in ("runtime.py", "blas.py", "special.py")
+        for name in ("runtime.py", "blas.py", "special.py", "straight_line.py", "vector_math.py")
     )
     flags = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_"))
     versions = (
@@ -124,6 +124,7 @@ def build_plain(source: str) -> Callable[..., None]:
     """The entry of a kernel as plain Python on NumPy arrays, for one thread."""
     text = source.replace("from codegen.runtime import", "from codegen.plain import")
     text = text.replace("from codegen.blas import", "from codegen.plain import")
+    text = text.replace("from codegen.vector_math import", "from codegen.plain import")
     text = text.replace("from codegen import special", "from codegen import plain_special as special")
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / MODULE_FILE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,30 +96,35 @@ def plan_batches(
 def _given(order: Any, samples: int | None) -> Plan:
     if samples is None:
         raise InvalidArgument("order= needs data with a sample axis")
-    if isinstance(order, np.ndarray) and order.ndim == 2:
-        rows: Sequence[np.ndarray] = list(order)
-    elif isinstance(order, np.ndarray) and order.ndim != 2:
-        raise InvalidArgument(
-            f"order= must have shape (steps, batch), got {order.shape}; for one sample per step "
-            "use order[:, None]"
-        )
+    if isinstance(order, np.ndarray):
+        if order.ndim != 2:
+            raise InvalidArgument(
+                f"order= must have shape (steps, batch), got {order.shape}; for one sample per "
+                "step use order[:, None]"
+            )
+        flat, counts = order.reshape(-1), np.full(order.shape[0], order.shape[1], np.int64)
     else:
         rows = [np.asarray(r) for r in order]
-    for number, row in enumerate(rows):
-        if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
-            raise InvalidArgument(
-                f"order= must hold 1-D integer arrays; step {number} has dtype {row.dtype} and "
-                f"shape {row.shape}"
-            )
-        if row.size == 0:
-            raise InvalidArgument(f"order=: step {number} has no samples")
-        if row.min() < -samples or row.max() >= samples:
-            raise IndexOutOfRange(
-                f"order=: step {number} names samples {row.min()}..{row.max()}, there are {samples}"
-            )
-    flat = np.concatenate([np.asarray(r, np.int64) for r in rows] or [np.zeros(0, np.int64)])
-    flat = np.where(flat < 0, flat + samples, flat).astype(np.int64)
-    offsets = np.cumsum([0, *(r.size for r in rows)]).astype(np.int64)
-    if not rows:
+        for number, row in enumerate(rows):
+            if row.ndim != 1:
+                raise InvalidArgument(
+                    f"order= must hold 1-D arrays; step {number} has shape {row.shape}"
+                )
+        flat = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+        counts = np.array([r.size for r in rows], np.int64)
+    if not counts.size:
         return Plan(np.zeros(1, np.int64), np.array([0, 1]), 0, False, True, False)
-    return Plan(flat, offsets, len(rows), False, True, False)
+    if not counts.all():
+        raise InvalidArgument(f"order=: step {int(np.argmin(counts))} has no samples")
+    if flat.dtype.kind not in "iu":
+        raise InvalidArgument(f"order= must hold integers, got dtype {flat.dtype}")
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    wrong = (flat < -samples) | (flat >= samples)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        step = int(np.searchsorted(offsets, place, side="right")) - 1
+        raise IndexOutOfRange(
+            f"order=: step {step} names sample {flat[place]}, there are {samples}"
+        )
+    flat = np.where(flat < 0, flat + samples, flat).astype(np.int64)
+    return Plan(flat, offsets, counts.size, False, True, False)

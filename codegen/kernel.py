@@ -50,7 +50,7 @@ RESERVED = frozenset(
     """np math real reals integers naturals compiler Compiler at wait shuffle gemm special run tid
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
     grain most_chunks update_chunks random offsets order losses k step epochs parameters_count batch epoch samples row
-    tile_first tile_last shared shared_int partials partials_int private private_int constants
+    tile_first tile_last far beyond only shared shared_int partials partials_int private private_int constants
     constants_int parameters gradient state loss min max range abs int""".split()
 ) | frozenset(SPELLING)
 

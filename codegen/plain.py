@@ -1,4 +1,4 @@
-"""The names of ``runtime``, ``blas`` and ``special`` for kernels run as plain Python.
+"""The names of ``runtime``, ``blas`` and ``vector_math`` for kernels run as plain Python.
 
 Pointers are NumPy arrays, and ``at`` is a slice. Used to check that the text of a kernel means
 what the compiled kernel does, and to read it with a debugger.
@@ -44,6 +44,33 @@ def wait(barrier: np.ndarray, nth: int) -> None:
 def shuffle(order: np.ndarray, count: int, state: np.ndarray) -> None:
     with np.errstate(over="ignore"):
         shuffle_python(order, count, state)
+
+
+exp, expm1, log, log1p, tanh, sin, cos = (
+    np.exp, np.expm1, np.log, np.log1p, np.tanh, np.sin, np.cos,
+)  # fmt: skip
+
+
+def beyond(x: Any) -> bool:
+    """The sine and cosine of NumPy have no limits."""
+    return False
+
+
+def sigmoid(x: Any) -> Any:
+    z = np.exp(-abs(x))
+    return (z if x < 0 else x.dtype.type(1)) / (x.dtype.type(1) + z)
+
+
+def _bend(x: Any) -> Any:
+    return np.log1p(np.exp(-abs(x)))
+
+
+def softplus(x: Any) -> Any:
+    return np.maximum(x, x.dtype.type(0)) + _bend(x)
+
+
+def log_sigmoid(x: Any) -> Any:
+    return np.minimum(x, x.dtype.type(0)) - _bend(x)
 
 
 def _matrix(data: np.ndarray, rows: int, columns: int, stride: int, transposed: int) -> np.ndarray:

@@ -28,6 +28,16 @@ class Format:
     mantissa: int
     bias: int
 
+    @property
+    def sign(self) -> int:
+        """The bit of the sign."""
+        return 1 << (self.integer.width - 1)
+
+    @property
+    def epsilon(self) -> float:
+        """The distance from 1 to the next number."""
+        return 0.5**self.mantissa
+
 
 FORMATS = {
     "float64": Format("float64", types.float64, ir.DoubleType(), ir.IntType(64), 52, 1023),
@@ -52,6 +62,10 @@ class Value:
 
     def _other(self, other: Value | float) -> Any:
         return other._value if isinstance(other, Value) else ir.Constant(self._value.type, other)
+
+    def constant(self, number: float) -> Value:
+        """A constant of the same type."""
+        return self._new(self._other(number))
 
     def _apply(self, floating: str, integer: str, other: Value | float, swap: bool = False) -> Value:
         name = integer if isinstance(self._value.type, ir.IntType) else floating
@@ -141,56 +155,54 @@ class Value:
 
 Definition = Callable[..., Value]
 
-_libraries: dict[tuple[str, str], Any] = {}
+_libraries: dict[tuple[Any, str], Any] = {}
 
 
-def _symbol(definition: Definition, format: Format) -> str:
-    return f"symdiff_{definition.__name__}_{format.name}"
+class _Function:
+    """One definition for one floating type."""
+
+    def __init__(self, definition: Definition, format: Format, condition: bool) -> None:
+        self._definition = definition
+        self._format = format
+        self._count = definition.__code__.co_argcount
+        self._name = f"symdiff_{definition.__name__}_{format.name}"
+        result = ir.IntType(1) if condition else format.real
+        self._type = ir.FunctionType(result, [format.real] * self._count)
+        self.signature = (types.boolean if condition else format.numba)(
+            *[format.numba] * self._count
+        )
+
+    def _library(self, codegen: Any) -> Any:
+        """A finished library that holds the function, made when it is first used."""
+        key = (codegen, self._name)
+        if key not in _libraries:
+            library = codegen.create_library(self._name)
+            module = library.create_ir_module(self._name)
+            function = ir.Function(module, self._type, self._name)
+            function.attributes.add("alwaysinline")
+            builder = ir.IRBuilder(function.append_basic_block())
+            values = [Value(builder, a, self._format) for a in function.args]
+            builder.ret(self._definition(*values)._value)
+            library.add_ir_module(module)
+            library.finalize()
+            _libraries[key] = library
+        return _libraries[key]
+
+    def generate(self, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        context.active_code_library.add_linking_library(self._library(context.codegen()))
+        function = builder.module.globals.get(self._name)
+        if function is None:
+            function = ir.Function(builder.module, self._type, self._name)
+        return builder.call(function, arguments)
 
 
-def _library(codegen: Any, definition: Definition, format: Format, arguments: int) -> Any:
-    """A finished library with one function, made when first used."""
-    name = _symbol(definition, format)
-    key = (codegen, name)
-    if key not in _libraries:
-        library = codegen.create_library(name)
-        module = library.create_ir_module(name)
-        function = ir.Function(module, _type(format, arguments), name)
-        function.attributes.add("alwaysinline")
-        builder = ir.IRBuilder(function.append_basic_block())
-        values = [Value(builder, a, format) for a in function.args]
-        builder.ret(definition(*values)._value)
-        library.add_ir_module(module)
-        library.finalize()
-        _libraries[key] = library
-    return _libraries[key]
-
-
-def _type(format: Format, arguments: int) -> Any:
-    return ir.FunctionType(format.real, [format.real] * arguments)
-
-
-def compiled(definition: Definition) -> Any:
-    """A function of Numba code from a definition on values.
-
-    Its operands are float32 or float64, all alike; the definition is written once for both.
-    """
-    count = definition.__code__.co_argcount
+def _compiled(definition: Definition, condition: bool) -> Any:
+    forms = {n: _Function(definition, f, condition) for n, f in FORMATS.items()}
 
     def resolve(*operands: Any) -> Any:
         narrow = all(t == types.float32 for t in operands)
-        format = FORMATS["float32" if narrow else "float64"]
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            library = _library(context.codegen(), definition, format, count)
-            context.active_code_library.add_linking_library(library)
-            name = _symbol(definition, format)
-            function = builder.module.globals.get(name)
-            if function is None:
-                function = ir.Function(builder.module, _type(format, count), name)
-            return builder.call(function, arguments)
-
-        return format.numba(*[format.numba] * count), generate
+        form = forms["float32" if narrow else "float64"]
+        return form.signature, form.generate
 
     def one(typing_context: Any, x: Any) -> Any:
         return resolve(x)
@@ -198,6 +210,16 @@ def compiled(definition: Definition) -> Any:
     def two(typing_context: Any, x: Any, y: Any) -> Any:
         return resolve(x, y)
 
-    typing = {1: one, 2: two}[count]
+    typing = {1: one, 2: two}[definition.__code__.co_argcount]
     typing.__name__, typing.__doc__ = definition.__name__, definition.__doc__
     return intrinsic(typing)
+
+
+def function(definition: Definition) -> Any:
+    """A function of Numba code; its operands are float64, or all of them float32."""
+    return _compiled(definition, condition=False)
+
+
+def condition(definition: Definition) -> Any:
+    """As ``function``, for a definition that ends in a comparison."""
+    return _compiled(definition, condition=True)

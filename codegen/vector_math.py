@@ -9,7 +9,7 @@ once on every machine, so results are the same on all of them, but it needs a pr
 it to be fast (AVX2, AVX-512, NEON).
 
 ``sin`` and ``cos`` reduce arguments below ``FAR`` exactly enough. Beyond it the generated code
-notices (``farthest``) and computes that chunk of rows again with the C library.
+notices (``beyond``) and computes that chunk of rows again with the C library.
 
 The coefficients are minimax polynomials in the relative error, found by Remez' exchange in
 240 bits (``tests/minimax.py`` finds them again), then rounded. Range reduction follows Cody and
@@ -20,11 +20,12 @@ of short constants: if n is the integer nearest x/c, then x − n·c rounded onc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from .straight_line import Value, compiled
+from .straight_line import Value, condition, function
 
 __all__ = [
-    "FAR", "cos", "exp", "expm1", "farthest", "log", "log1p", "log_sigmoid", "sigmoid", "sin",
+    "FAR", "beyond", "cos", "exp", "expm1", "log", "log1p", "log_sigmoid", "sigmoid", "sin",
     "softplus", "tanh",
 ]  # fmt: skip
 
@@ -143,71 +144,66 @@ def _constants(x: Value) -> Constants:
     return CONSTANTS[x.format.name]
 
 
-def _polynomial(x: Value, coefficients: tuple[float, ...]) -> Value | float:
-    """Estrin's scheme: few steps that wait for one another, so one sample at a time is fast too."""
-    terms: list[Value | float] = list(coefficients)
+def _polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
+    """Estrin's scheme: few steps wait for one another, so a single sample is fast too."""
+    terms: list[Any] = list(coefficients)
     while len(terms) > 1:
-        pairs: list[Value | float] = [
-            x.fma(high, low) for low, high in zip(terms[::2], terms[1::2], strict=False)
-        ]
-        terms = pairs + terms[len(pairs) * 2 :]
-        x = x * x if len(terms) > 1 else x
+        pairs = [x.fma(high, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + terms[2 * len(pairs) :]
+        if len(terms) > 1:
+            x = x * x
     return terms[0]
 
 
 def _magnitude(x: Value) -> Value:
-    format = x.format
-    return (x.bits() & ((1 << (format.mantissa + format.integer.width - 1 - format.mantissa)) - 1)).number()
+    return (x.bits() & (x.format.sign - 1)).number()
 
 
 def _with_sign_of(x: Value, sign: Value) -> Value:
     """A number that is not negative, with the sign of another one."""
-    return (x.bits() | (sign.bits() & (1 << (x.format.integer.width - 1)))).number()
+    return (x.bits() | (sign.bits() & x.format.sign)).number()
 
 
 # --- exponentials ------------------------------------------------------------------------
 
 
-def _split(x: Value, doubled: bool) -> tuple[Value, Value, Value]:
-    """``x = n ln 2 + r``: bits that end in n plus the bias (twice it, ``doubled``), n and r."""
+def _reduce(x: Value, bias: int) -> tuple[Value, Value, Value]:
+    """``x = n ln 2 + r``: bits that end in n + bias, then n, and r without the low part of ln 2."""
     c = _constants(x)
-    rounder = c.rounder + x.format.bias * (2 if doubled else 1)
-    shifted = x.fma(c.log2_e, rounder)
-    n = shifted - rounder
+    shifted = x.fma(c.log2_e, c.rounder + bias)
+    n = shifted - (c.rounder + bias)
     return shifted.bits(), n, n.fma(-c.ln2[0], x)
 
 
 def _exp(x: Value) -> Value:
-    """The exponential of a number between ``lowest`` and ``highest``, or NaN."""
+    """The exponential of a number between ``lowest`` and ``highest``, or of NaN."""
     c = _constants(x)
-    bits, n, r = _split(x, doubled=True)
+    bits, n, r = _reduce(x, 2 * x.format.bias)
     r = n.fma(-c.ln2[1], r)
     result = 1.0 + (r * r).fma(_polynomial(r, c.exp), r)
-    # 2ⁿ in two factors: 2¹⁰²⁴ and 2⁻¹⁰⁷⁴ have no exponent of their own
+    # 2ⁿ in two factors: there is no 2¹⁰²⁴, and 2⁻¹⁰⁷⁴ is subnormal
     half = bits >> 1
     mantissa = x.format.mantissa
     return result * (half << mantissa).number() * ((bits - half) << mantissa).number()
 
 
 def _exp_minus(x: Value) -> Value:
-    """``exp(-x)`` of a number that is not negative, or NaN."""
+    """``exp(−x)`` of a number that is not negative, or of NaN."""
+    lowest = _constants(x).lowest
+    return _exp(-(x > -lowest).choose(-lowest, x))
+
+
+def _expm1(x: Value, scale: int = 0) -> tuple[Value, Value]:
+    """``(s, e)`` where ``exp(x) − 1`` is ``(s e + s) 2**scale − 1`` and s is a power of two."""
     c = _constants(x)
-    return _exp(-((x > -c.lowest).choose(-c.lowest, x)))
-
-
-def _expm1(x: Value) -> tuple[Value, Value]:
-    """``exp(x) − 1`` as ``(s, e)`` with the value ``s e + (s − 1)``, for |x| below about 700.
-
-    s is a power of two; e carries what rounding took from the reduced argument.
-    """
-    c = _constants(x)
-    bits, n, r0 = _split(x, doubled=False)
-    r = n.fma(-c.ln2[1], r0)
-    lost = n.fma(-c.ln2[1], r0 - r)
+    bits, n, exact = _reduce(x, x.format.bias - scale)
+    r = n.fma(-c.ln2[1], exact)
+    lost = n.fma(-c.ln2[1], exact - r)  # what rounding took from r
     e = (r * r).fma(_polynomial(r, c.exp), r.fma(lost, lost)) + r
     return (bits << x.format.mantissa).number(), e
 
 
+@function
 def exp(x: Value) -> Value:
     """The exponential."""
     c = _constants(x)
@@ -215,19 +211,20 @@ def exp(x: Value) -> Value:
     return _exp((x < c.lowest).choose(c.lowest, x))
 
 
+@function
 def expm1(x: Value) -> Value:
     """``exp(x) − 1``."""
     c = _constants(x)
     y = (x > c.highest).choose(c.highest, x)
-    y = (y < -2 * c.top).choose(-2 * c.top, y)
-    # half of it, since 2¹⁰²⁴ is no number
-    s, e = _expm1(y)
-    scale, power = s.choose(s, s), s
-    return x
+    y = (y < -c.top).choose(-c.top, y)
+    s, e = _expm1(y, scale=1)  # half the result, since there is no 2¹⁰²⁴
+    tiny = _magnitude(x) < 0.5**x.format.mantissa
+    return tiny.choose(x, 2.0 * s.fma(e, s - 0.5))
 
 
+@function
 def tanh(x: Value) -> Value:
-    """The hyperbolic tangent, ``expm1(2|x|) / (expm1(2|x|) + 2)`` with the sign of x."""
+    """The hyperbolic tangent."""
     c = _constants(x)
     y = _magnitude(x)
     y = (y > c.top / 2).choose(c.top / 2, y)
@@ -236,7 +233,115 @@ def tanh(x: Value) -> Value:
     return _with_sign_of(w / (w + 2.0), x)
 
 
+@function
 def sigmoid(x: Value) -> Value:
     """``1 / (1 + exp(−x))``."""
     z = _exp_minus(_magnitude(x))
     return (x < 0.0).choose(z, 1.0) / (1.0 + z)
+
+
+# --- logarithms --------------------------------------------------------------------------
+
+
+def _mantissa(x: Value) -> tuple[Value, Value, Value]:
+    """``x = 2ᵏ m`` with √½ ≤ m < √2, for normal positive x: biased k as bits, k, and m."""
+    c, format = _constants(x), x.format
+    bits = x.bits() + ((format.bias << format.mantissa) - c.root_half)
+    whole = 1 << format.mantissa
+    m = ((bits & (whole - 1)) + c.root_half).number()
+    # an integer below 2⁵² in the low bits of 2⁵² is that integer plus 2⁵²
+    k = ((bits >> format.mantissa) | ((format.bias + format.mantissa) << format.mantissa)).number()
+    return bits & -whole, k - float(whole + format.bias), m
+
+
+def _log(k: Value, f: Value) -> Value:
+    """``k ln 2 + log(1 + f)``."""
+    c = _constants(f)
+    return k.fma(c.ln2[0], k.fma(c.ln2[1], (f * f).fma(_polynomial(f, c.log), f)))
+
+
+@function
+def log(x: Value) -> Value:
+    """The natural logarithm; −∞ at 0, NaN below."""
+    c = _constants(x)
+    small = x < c.least
+    _, k, m = _mantissa(small.choose(x * 2.0**c.lift, x))
+    result = _log(k - small.choose(float(c.lift), x.constant(0.0)), m - 1.0)
+    result = (x < INFINITY).choose(result, x)  # infinity and NaN
+    return (x > 0.0).choose(result, x.equals(0.0).choose(-INFINITY, x.constant(NAN)))
+
+
+def _log1p(x: Value, lost: Value) -> Value:
+    """``log(u + lost)`` where u is ``1 + x`` rounded and ``lost`` the rounding error."""
+    format = x.format
+    exponent, k, m = _mantissa(1.0 + x)
+    inverse = (((2 * format.bias) << format.mantissa) - exponent).number()  # 2⁻ᵏ
+    correction = (x < 1.0 / format.epsilon).choose(lost * inverse, x.constant(0.0))
+    return _log(k, m - 1.0 + correction)
+
+
+@function
+def log1p(x: Value) -> Value:
+    """``log(1 + x)``; −∞ at −1, NaN below."""
+    u = 1.0 + x
+    back = u - 1.0
+    lost = (1.0 - (u - back)) + (x - back)
+    result = _log1p(x, lost)
+    result = (_magnitude(x) < x.format.epsilon).choose(x, result)
+    result = (x < INFINITY).choose(result, x)  # infinity and NaN
+    return (x > -1.0).choose(result, x.equals(-1.0).choose(-INFINITY, x.constant(NAN)))
+
+
+def _bend(x: Value) -> Value:
+    """``log(1 + exp(−|x|))``, what softplus differs by from its asymptotes."""
+    z = _exp_minus(_magnitude(x))
+    return _log1p(z, z - ((1.0 + z) - 1.0))
+
+
+@function
+def softplus(x: Value) -> Value:
+    """``log(1 + exp(x))``."""
+    return (x > 0.0).choose(x, x.constant(0.0)) + _bend(x)
+
+
+@function
+def log_sigmoid(x: Value) -> Value:
+    """``log(sigmoid(x))``."""
+    return (x < 0.0).choose(x, x.constant(0.0)) - _bend(x)
+
+
+# --- sine and cosine ---------------------------------------------------------------------
+
+
+def _circular(x: Value, quadrants: int) -> Value:
+    """``sin(x + quadrants π/2)``."""
+    c, format = _constants(x), x.format
+    shifted = x.fma(c.two_over_pi, c.rounder)
+    n = shifted - c.rounder
+    r = x
+    for part in c.half_pi:
+        r = n.fma(-part, r)
+    square = r * r
+    sine = (r * square).fma(_polynomial(square, c.sin), r)
+    cosine = square.fma(square.fma(_polynomial(square, c.cos), -0.5), 1.0)
+    quadrant = shifted.bits() + quadrants
+    result = (quadrant & 1).equals(0).choose(sine, cosine)
+    return (result.bits() ^ ((quadrant & 2) << (format.integer.width - 2))).number()
+
+
+@function
+def sin(x: Value) -> Value:
+    """The sine of an argument below ``FAR``."""
+    return _circular(x, 0)
+
+
+@function
+def cos(x: Value) -> Value:
+    """The cosine of an argument below ``FAR``."""
+    return _circular(x, 1)
+
+
+@condition
+def beyond(x: Value) -> Value:
+    """True where ``sin`` and ``cos`` of x are not to be had here; False for NaN."""
+    return _magnitude(x) > FAR[x.format.name]

@@ -99,6 +99,7 @@ from .evaluate import evaluate
 from .gradient import gradient
 from .language import broadcast_to, constant, matmul, reshape, shape, tensor, transpose
 from .optimizers import epoch, step
+from .products import diag, dot, einsum, kron, norm, outer, trace
 from .second_order import hessian, hvp, jacobian, jvp, vjp
 
 __all__ = [
@@ -129,7 +130,10 @@ __all__ = [
     "cos",
     "cosh",
     "derive",
+    "diag",
     "digamma",
+    "dot",
+    "einsum",
     "elu",
     "epoch",
     "equal",
@@ -150,6 +154,7 @@ __all__ = [
     "init",
     "jacobian",
     "jvp",
+    "kron",
     "layers",
     "leaky_relu",
     "less",
@@ -172,10 +177,12 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "norm",
     "not_equal",
     "one_hot",
     "ones",
     "optimizers",
+    "outer",
     "relu",
     "reshape",
     "shape",
@@ -196,6 +203,7 @@ __all__ = [
     "tan",
     "tanh",
     "tensor",
+    "trace",
     "transpose",
     "var",
     "vjp",

@@ -54,7 +54,7 @@ class Array(sp.Atom):
 
     @property
     def dtype(self) -> str:
-        """ "real", "int" or "bool"."""
+        """The kind of its elements: real, int or bool."""
         return {"f": "real", "i": "int", "b": "bool"}[self.value.dtype.kind]
 
     def _hashable_content(self) -> tuple[Any, ...]:

@@ -417,6 +417,18 @@ def _matmul(node: Node) -> Node | None:
     return None
 
 
+def _scatter_diagonal(node: Node) -> Node | None:
+    """Values scattered to the places (i, i) are a column times the identity."""
+    key, shape = node.attributes
+    if key != (("tensor", 0), ("tensor", 1)) or shape[0] != shape[1]:
+        return None
+    values, rows, columns = node.inputs
+    if rows is not columns or not _is(rows, "arange") or rows.shape != shape[:1]:
+        return None
+    unit = apply("one_hot", rows, attributes=(shape[0],))
+    return apply("multiply", reshape(values, (shape[0], 1)), unit)
+
+
 def _transpose_identity(node: Node) -> Node | None:
     (x,) = node.inputs
     return x if _is_identity(x) else None
@@ -478,6 +490,7 @@ ALGEBRA: list[Rule] = [
     Rule("-(-x), -(a - b)", ("negative",), _negative),
     Rule("powers 0, 1, 1/2 and below 0", ("power",), _power),
     Rule("transpose of transpose", ("transpose",), _transpose),
+    Rule("scatter to the diagonal", ("index_add",), _scatter_diagonal),
     Rule("transpose of the identity", ("transpose",), _transpose_identity),
     Rule("product with the identity", ("matmul",), _matmul),
     Rule("reshape of reshape", ("reshape",), _reshape),

@@ -169,6 +169,8 @@ def test_special_functions_at_special_points():
         for result in (function(*arrays), function.plain(*arrays)):
             for name, want, got in zip(names, expected, result, strict=True):
                 close = np.isclose(got, want, 5e-14, 1e-300, equal_nan=True)
+                if name == "expint":  # no order is infinite
+                    close |= np.isinf(arrays[0])
                 wrong = [(*(a[i] for a in arrays), got[i], want[i]) for i in np.flatnonzero(~close)]
                 assert not wrong, f"{name}: (operands, got, expected) {wrong[:5]}"
 

@@ -58,9 +58,7 @@ def book_run(recipe, dtype):
     trainer = codegen.Trainer(BOOK_LOSSES[recipe], start, optimizer, dtype=dtype)
     rows = []
     for point in golden["index"]:
-        history = trainer.fit(
-            {x: golden["x"], y: golden["y"]}, order=[[point]], record="step"
-        )
+        history = trainer.fit({x: golden["x"], y: golden["y"]}, order=[[point]], record="step")
         rows.append([trainer.parameters[weight], trainer.parameters[bias], history.loss[0]])
     return np.array(rows, dtype=float)
 
@@ -72,8 +70,9 @@ def test_book_step_by_step(recipe, dtype):
     run = book_run(recipe, dtype)
     np.testing.assert_allclose(run[:, 0], golden["weights"], rtol=0, atol=1e-6)
     np.testing.assert_allclose(run[:, 1], golden["biases"], rtol=0, atol=1e-6)
-    # A residual near 0 loses digits in float32: 1e-4 relative, of losses of about 1.
-    np.testing.assert_allclose(run[:, 2], golden["loss"], rtol=1e-4, atol=1e-7)
+    # Against float64 the file's own residuals near 0 have lost digits.
+    absolute = 0 if dtype == "float32" else 1e-6
+    np.testing.assert_allclose(run[:, 2], golden["loss"], rtol=1e-4, atol=absolute)
     for step, values in golden["printed"].items():
         np.testing.assert_allclose(run[int(step) - 1], values, rtol=1e-4, atol=1e-6)
 
@@ -139,8 +138,12 @@ def test_xor_500_steps_of_tensorflow(draw):
     np.testing.assert_allclose(
         [losses[int(k)] for k in expected], list(expected.values()), rtol=1e-4
     )
-    for ours, theirs in zip(parameters, golden["final_tf_float32_500"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    # Of the largest weight: in its small ones TensorFlow itself is 7e-4 off the exact run.
+    _, exact, _ = xor_run(draw, "float64", 500)
+    for ours, theirs, best in zip(parameters, golden["final_tf_float32_500"], exact, strict=True):
+        theirs = np.array(theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+        assert np.abs(ours - best).max() < np.abs(theirs - best).max() + 1e-6
     np.testing.assert_allclose(outputs, golden["y_out_tf_500"], rtol=1e-4)
 
 
@@ -169,43 +172,25 @@ def scratch_trainer(loss):
     return codegen.Trainer(loss, start, sd.optimizers.SGD(golden["lr"]))
 
 
-def assert_final(trainer, expected):
-    for ours, theirs in zip(trainer.parameters.values(), expected, strict=True):
+@pytest.mark.parametrize(
+    ("run", "minimised"), [("right_gradient", SCRATCH_LOSS), ("seed_gradient", HALF_SQUARE)]
+)
+def test_scratch_2000_steps(run, minimised):
+    """The hand-written gradient (`seed_gradient`) is the exact one of the half square."""
+    golden = GOLDEN["scratch_mlp"][run]
+    trainer, data = scratch_trainer(minimised), scratch_data()
+    values, done = [], 0
+    for k in map(int, golden["L_after_k_updates"]):
+        trainer.fit(data, steps=k - done)
+        done = k
+        values.append(trainer.predict([SCRATCH_LOSS, HALF_SQUARE], data))
+    losses, half_squares = np.transpose(values)
+    expected = list(golden["L_after_k_updates"].values())
+    np.testing.assert_allclose(losses, expected, rtol=1e-9)
+    expected = list(golden["implied_half_square"].values())
+    np.testing.assert_allclose(half_squares, expected, rtol=1e-9)
+    for ours, theirs in zip(trainer.parameters.values(), golden["final"], strict=True):
         np.testing.assert_allclose(ours, np.reshape(theirs, np.shape(ours)), rtol=1e-9)
-
-
-def test_scratch_right_gradient_2000_steps():
-    golden = GOLDEN["scratch_mlp"]["right_gradient"]
-    trainer, data = scratch_trainer(SCRATCH_LOSS), scratch_data()
-    losses, half_squares, done = [], [], 0
-    for k in map(int, golden["L_after_k_updates"]):
-        trainer.fit(data, steps=k - done)
-        done = k
-        values = trainer.predict([SCRATCH_LOSS, HALF_SQUARE], data)
-        losses.append(values[0])
-        half_squares.append(values[1])
-    np.testing.assert_allclose(losses, list(golden["L_after_k_updates"].values()), rtol=1e-9)
-    np.testing.assert_allclose(
-        half_squares, list(golden["implied_half_square"].values()), rtol=1e-9
-    )
-    assert_final(trainer, golden["final"])
-
-
-def test_scratch_handwritten_gradient_is_descent_on_the_half_square():
-    golden = GOLDEN["scratch_mlp"]["seed_gradient"]
-    trainer, data = scratch_trainer(HALF_SQUARE), scratch_data()
-    losses, half_squares, done = [], [], 0
-    for k in map(int, golden["L_after_k_updates"]):
-        trainer.fit(data, steps=k - done)
-        done = k
-        values = trainer.predict([SCRATCH_LOSS, HALF_SQUARE], data)
-        losses.append(values[0])
-        half_squares.append(values[1])
-    np.testing.assert_allclose(losses, list(golden["L_after_k_updates"].values()), rtol=1e-9)
-    np.testing.assert_allclose(
-        half_squares, list(golden["implied_half_square"].values()), rtol=1e-9
-    )
-    assert_final(trainer, golden["final"])
 
 
 @pytest.mark.slow
@@ -257,8 +242,7 @@ def test_keras_linear_in_float32():
     np.testing.assert_allclose(losses, golden["keras_epoch_loss"], rtol=1e-4)
     np.testing.assert_allclose(losses, golden["numpy32_epoch_loss"], rtol=1e-4)
     for ours, theirs in zip(parameters, golden["final_keras"], strict=True):
-        # 1e-4 relative, of weights of about 0.1 (rounding in Adam does not know small weights)
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
 
 def test_keras_linear_in_float64():
@@ -306,7 +290,7 @@ def test_optimizer_against_the_other_library(library, name, optimizer_runs):
     tolerance = WIDER.get((library, name), 1e-6) if rounds(library, name) else 1e-12
     points, losses = optimizer_runs(library, name)
     np.testing.assert_allclose(points, golden["x"], rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(losses, golden["f"], rtol=100 * tolerance, atol=tolerance)
+    np.testing.assert_allclose(losses, golden["f"], rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(("library", "name"), CASES)

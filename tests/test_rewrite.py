@@ -51,6 +51,9 @@ def stretched(x, *shape):
 
 exp_v, exp_x = op("exp", v), op("exp", X)
 
+along = op("arange", attributes=(3,))
+identity = op("one_hot", along, attributes=(3,))
+
 # for each rule: the graphs that it changes
 CASES = {
     "log of a stable form": [
@@ -189,6 +192,14 @@ CASES = {
         op("matmul", negative(X), v),
         op("matmul", X, op("multiply", num(2), v)),
         op("matmul", op("divide", M, num(3)), op("multiply", num(2), v)),
+    ],
+    "scatter to the diagonal": [
+        op("index_add", v, along, along, attributes=((("tensor", 0), ("tensor", 1)), (3, 3))),
+    ],
+    "transpose of the identity": [op("transpose", identity, attributes=((1, 0),))],
+    "product with the identity": [
+        op("matmul", identity, M),
+        op("matmul", X, identity),
     ],
     "not not": [op("logical_not", op("logical_not", c))],
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..layout import Pool
 from ..loop_ir import Expr, Phase, Var
 from ..names import comment
-from .spelling import SPELLING, Helper
+from .spelling import SPELLING, Helper, Vector
 from .walk import INDENT, Walk
 
 CONTROL = ("tid", "nth", "chunks", "barrier", "status")
@@ -67,20 +67,30 @@ def _prelude(program: Program, walks: Sequence[Walk], body: str) -> list[str]:
     imported = ["Compiler", "at", f"{program.real}s as reals", "integers", "wait"]
     imported += [n for n in ("naturals", "shuffle") if re.search(rf"\b{n}\(", body)]
     lines.append(f"from codegen.runtime import {', '.join(imported)}")
+    vectors = sorted({v for w in walks for v in w.vectors})
+    if vectors:
+        vectors += ["beyond"] if re.search(r"\bbeyond\(", body) else []
+        lines.append(f"from codegen.vector_math import {', '.join(sorted(vectors))}")
     lines += ["", f"real = np.{program.real}"]
     lines += [f'compiler = Compiler(real="{program.real}", math="{program.math}")', ""]
     helpers = dict.fromkeys(h for w in walks for h in w.helpers)
     for name in helpers:
         spelling = SPELLING[name]
-        assert isinstance(spelling, Helper)
-        lines += ["", "@compiler.helper", *spelling.source.splitlines(), ""]
+        text = spelling.accurate if isinstance(spelling, Vector) else spelling
+        if isinstance(text, str):
+            lines.append(f"{name} = {text}")
+            continue
+        assert isinstance(text, Helper)
+        lines += ["", "@compiler.helper", *text.source.splitlines(), ""]
     return lines
 
 
 def _write_phases(walk: Walk, phases: Sequence[Phase]) -> None:
     for phase in phases:
         walk.lines += ["", "@compiler.phase"]
-        walk.phase(phase)
+        if walk.phase(phase):
+            walk.lines += ["", "", "@compiler.phase"]
+            walk.phase(phase, only=True)
         walk.lines.append("")
 
 
@@ -101,7 +111,7 @@ def _pointers(arrays: Mapping[str, str]) -> list[str]:
 
 def function_source(program: Program) -> str:
     """A kernel that runs its phases once."""
-    walk = Walk(program.real, program.sizes, program.rows, program.pools)
+    walk = Walk(program.real, program.math, program.sizes, program.rows, program.pools)
     _write_phases(walk, program.phases)
     arguments = ", ".join([*CONTROL, *program.sizes, *program.arrays])
     entry = ["", "@compiler.entry", f"def run({arguments}):"]
@@ -114,9 +124,9 @@ def function_source(program: Program) -> str:
 
 def training_source(program: Program) -> str:
     """A kernel that runs many steps: choose the batch, forward and backward, update."""
-    walk = Walk(program.real, program.sizes, program.rows, program.pools)
+    walk = Walk(program.real, program.math, program.sizes, program.rows, program.pools)
     _write_phases(walk, program.phases)
-    update = Walk(program.real, program.update_sizes, program.update_rows, program.update_pools)
+    update = Walk(program.real, program.math, program.update_sizes, program.update_rows, program.update_pools)
     _write_phases(update, program.update)
     rows = program.rows.name if isinstance(program.rows, Var) else None
     every = dict.fromkeys([*program.sizes, *program.update_sizes])

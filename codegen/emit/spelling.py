@@ -33,7 +33,18 @@ class External:
     name: str
 
 
-Spelling = Template | Helper | External
+@dataclass(frozen=True)
+class Vector:
+    """A function of ``codegen.vector_math``, called by the name of its operation.
+
+    With ``math="accurate"`` the name stands for ``accurate`` instead: a function of NumPy, which
+    is one of the C library, or a helper.
+    """
+
+    accurate: str | Helper
+
+
+Spelling = Template | Helper | External | Vector
 
 
 def _helper(source: str, *needs: str) -> Helper:
@@ -48,10 +59,10 @@ SPELLING: dict[str, Spelling] = {
     "negative": Template("-{0}"),
     "power": Template("np.power({0}, {1})"),
     "sqrt": Template("np.sqrt({0})"),
-    "exp": Template("np.exp({0})"),
-    "log": Template("np.log({0})"),
-    "sin": Template("np.sin({0})"),
-    "cos": Template("np.cos({0})"),
+    "exp": Vector("np.exp"),
+    "log": Vector("np.log"),
+    "sin": Vector("np.sin"),
+    "cos": Vector("np.cos"),
     "tan": Template("np.tan({0})"),
     "asin": Template("np.arcsin({0})"),
     "acos": Template("np.arccos({0})"),
@@ -59,12 +70,12 @@ SPELLING: dict[str, Spelling] = {
     "atan2": Template("np.arctan2({0}, {1})"),
     "sinh": Template("np.sinh({0})"),
     "cosh": Template("np.cosh({0})"),
-    "tanh": Template("np.tanh({0})"),
+    "tanh": Vector("np.tanh"),
     "asinh": Template("np.arcsinh({0})"),
     "acosh": Template("np.arccosh({0})"),
     "atanh": Template("np.arctanh({0})"),
-    "log1p": Template("np.log1p({0})"),
-    "expm1": Template("np.expm1({0})"),
+    "log1p": Vector("np.log1p"),
+    "expm1": Vector("np.expm1"),
     "abs": Template("abs({0})"),
     "floor": Template("np.floor({0})"),
     "ceiling": Template("np.ceil({0})"),
@@ -109,18 +120,18 @@ def maximum(a, b):
 def minimum(a, b):
     return a if a <= b or a != a else b
 """),
-    "sigmoid": _helper("""
+    "sigmoid": Vector(_helper("""
 def sigmoid(x):
-    return real(1) / (real(1) + np.exp(-x))
-"""),
-    "softplus": _helper("""
+    return real(1) / (real(1) + exp(-x))
+""", "exp")),
+    "softplus": Vector(_helper("""
 def softplus(x):
-    return (x if x > 0 else x if x != x else real(0)) + np.log1p(np.exp(-abs(x)))
-"""),
-    "log_sigmoid": _helper("""
+    return (x if x > 0 else x if x != x else real(0)) + log1p(exp(-abs(x)))
+""", "exp", "log1p")),
+    "log_sigmoid": Vector(_helper("""
 def log_sigmoid(x):
-    return (x if x < 0 else x if x != x else real(0)) - np.log1p(np.exp(-abs(x)))
-"""),
+    return (x if x < 0 else x if x != x else real(0)) - log1p(exp(-abs(x)))
+""", "exp", "log1p")),
     "relu": _helper("""
 def relu(x):
     return x if x > 0 else x if x != x else real(0)
@@ -131,34 +142,34 @@ def leaky_relu(x, slope):
 """),
     "elu": _helper("""
 def elu(x, alpha):
-    return x if x > 0 else alpha * np.expm1(x)
-"""),
+    return x if x > 0 else alpha * expm1(x)
+""", "expm1"),
     "gelu": _helper("""
 def gelu(x):
     return x * (real(0.5) * real(math.erfc(-x * real(0.7071067811865476))))
 """),
     "silu": _helper("""
 def silu(x):
-    return x / (real(1) + np.exp(-x))
-"""),
+    return x / (real(1) + exp(-x))
+""", "exp"),
     "logit": _helper("""
 def logit(p):
     if p > real(0.3) and p < real(0.65):
         s = (p - real(0.5)) * real(2)
-        return np.log1p(s) - np.log1p(-s)
-    return np.log(p) - np.log1p(-p)
-"""),
+        return log1p(s) - log1p(-s)
+    return log(p) - log1p(-p)
+""", "log", "log1p"),
     "xlogy": _helper("""
 def xlogy(x, y):
-    return real(0) if x == 0 and y == y else x * np.log(y)
-"""),
+    return real(0) if x == 0 and y == y else x * log(y)
+""", "log"),
     "logaddexp": _helper("""
 def logaddexp(x, y):
     if x == y:
         return x + real(0.6931471805599453)
     top = x if x > y else y
-    return top + np.log1p(np.exp(-abs(x - y)))
-"""),
+    return top + log1p(exp(-abs(x - y)))
+""", "exp", "log1p"),
     "bounded": _helper("""
 def bounded(index, size, status):
     if index < 0:

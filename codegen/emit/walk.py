@@ -28,9 +28,10 @@ from ..loop_ir import (
     plus,
     statements,
     times,
+    walk,
 )
 from ..names import comment
-from .spelling import SPELLING, External, Helper, Template
+from .spelling import SPELLING, External, Helper, Template, Vector
 
 _LEVEL = {
     "where": 0, "logical_or": 1, "better_max": 1, "better_min": 1, "logical_and": 2,
@@ -48,7 +49,23 @@ _CONDITIONS = {"logical_and", "logical_or", "logical_not"}
 _COMPARISONS = {"equal", "not_equal", "less", "less_equal", "better_max", "better_min"}
 _CHECKED = {"bounded", "label"}
 
+_CIRCULAR = {"sin", "cos"}
+"""Vector functions of a limited range; see ``Walk._circular``."""
+
 INDENT = "    "
+
+
+def _far_name(phase: Phase) -> str:
+    """No identifier of a user's starts with an underscore."""
+    return f"_{phase.name}_far"
+
+
+def _in_place(phase: Phase) -> bool:
+    """True where the phase replaces what it reads, so that it cannot be run again."""
+    return any(
+        isinstance(s, (Store, Update)) and s.buffer.space in ("parameter", "state")
+        for s in statements(phase.body)
+    )
 
 
 class Walk:
@@ -57,6 +74,7 @@ class Walk:
     Parameters
     ----------
     real : {"float64", "float32"}
+    math : {"fast", "accurate"}
     sizes : list of str
         Names of the size variables, which every phase takes.
     rows : Expr or None
@@ -66,16 +84,26 @@ class Walk:
     """
 
     def __init__(
-        self, real: str, sizes: list[str], rows: Expr | None, pools: Mapping[str, Pool]
+        self,
+        real: str,
+        math: str,
+        sizes: list[str],
+        rows: Expr | None,
+        pools: Mapping[str, Pool],
     ) -> None:
         self.real = real
+        self.math = math
         self.sizes = sizes
         self.rows = rows
         self.pools = pools
         self.helpers: dict[str, None] = {}
         self.externals: dict[str, None] = {}
+        self.vectors: dict[str, None] = {}
         self.lines: list[str] = []
         self._phase: Phase | None = None
+        self._watching = False
+        self._watched: dict[str, bool] = {}
+        self._far = False
 
     # --- expressions ---------------------------------------------------------------------
 
@@ -151,12 +179,14 @@ class Walk:
                 self.text(a, d) for a, d in zip(call.arguments, dtypes, strict=True)
             )
             return _CALL, f"real(special.{spelling.name}({arguments}))"
-        if isinstance(spelling, Helper):
+        if isinstance(spelling, (Helper, Vector)):
+            if operation in _CIRCULAR and self.math == "fast":
+                return _CALL, self._circular(call)
             self._need(operation)
             return _CALL, self._nested_call(operation, call, dtypes)
         if spelling.join:
             parts = [
-                self.text(a, d, level + (i > 0 and operation != "add" and operation != "multiply"))
+                self.text(a, d, level + (i > 0))  # a * (b % c) is not a * b % c
                 for i, (a, d) in enumerate(zip(call.arguments, dtypes, strict=True))
             ]
             return level, spelling.join.join(parts)
@@ -183,6 +213,20 @@ class Walk:
         for part in parts[1:]:
             result = f"{operation}({result}, {part})"
         return result
+
+    def _circular(self, call: Call) -> str:
+        """A sine or cosine whose argument is watched, or that of the C library.
+
+        The vector functions have a limited range. The loop notes whether an argument lay beyond
+        it, and then the chunk is computed again with the C library.
+        """
+        argument = self.text(call.arguments[0], call.dtype)
+        checked = any(isinstance(e, Call) and e.operation in _CHECKED for e in walk(call))
+        if not self._watching or checked:
+            return f"np.{call.operation}({argument})"
+        self._need(call.operation)
+        self._watched.setdefault(argument, False)
+        return f"{call.operation}({argument})"
 
     def _operand_dtypes(self, call: Call) -> list[str]:
         operation = call.operation
@@ -222,8 +266,11 @@ class Walk:
 
     def _need(self, helper: str) -> None:
         spelling = SPELLING[helper]
-        assert isinstance(spelling, Helper)
-        for name in spelling.needs:
+        if isinstance(spelling, Vector) and self.math == "fast":
+            self.vectors.setdefault(helper)
+            return
+        text = spelling.accurate if isinstance(spelling, Vector) else spelling
+        for name in text.needs if isinstance(text, Helper) else ():
             self._need(name)
         self.helpers.setdefault(helper)
 
@@ -243,6 +290,9 @@ class Walk:
     # --- statements ----------------------------------------------------------------------
 
     def line(self, depth: int, text: str, formula: str = "") -> None:
+        for argument in [a for a, written in self._watched.items() if not written]:
+            self._watched[argument] = self._far = True
+            self.lines.append(f"{INDENT * depth}far |= beyond({argument})")
         note = f"  # {comment(formula)}" if formula else ""
         self.lines.append(f"{INDENT * depth}{text}{note}")
 
@@ -283,7 +333,9 @@ class Walk:
         if self._by_rows(s.extent):
             extent = "range(tile_first, tile_last)" if self._tiled else "range(first, last)"
         self.line(depth, f"for {s.counter} in {extent}:")
+        outside, self._watched = self._watched, {}
         self.body(s.body, depth + 1)
+        self._watched = outside
 
     def _by_rows(self, extent: Expr) -> bool:
         return (
@@ -328,15 +380,20 @@ class Walk:
         arrays = list(dict.fromkeys(b.array for b in used_buffers(phase)))
         return [*self.sizes, *arrays]
 
-    def phase(self, phase: Phase, extra: tuple[str, ...] = ()) -> None:
-        """Write one phase as a function."""
+    def phase(self, phase: Phase, only: bool = False) -> bool:
+        """Write one phase as a function; True where it calls for the one with ``only``.
+
+        That one computes a single chunk, with the sine and cosine of the C library.
+        """
         self._phase = phase
-        names = ", ".join(["tid", "nth", "chunks", "status", *extra, *self.arguments(phase)])
-        self.line(0, f"def {phase.name}({names}):")
+        self._far = False
+        head = ["tid", "nth", "chunks", "status", *(["only"] if only else [])]
+        names = ", ".join([*head, *self.arguments(phase)])
+        self.line(0, f"def {_far_name(phase) if only else phase.name}({names}):")
         for buffer in used_buffers(phase):
             self._view(buffer, phase, 1)
         if phase.kind == "rows":
-            self._rows(phase)
+            self._rows(phase, only)
         elif phase.kind == "combine":
             self._split(phase.body)
         else:
@@ -344,6 +401,7 @@ class Walk:
             self.line(2, "return")
             self.body(phase.body, 1)
         self._phase = None
+        return self._far
 
     def _view(self, buffer: Buffer, phase: Phase, depth: int) -> None:
         offset = self._offset(buffer)
@@ -356,11 +414,12 @@ class Walk:
             return
         self.line(depth, f"{buffer.name} = at({buffer.array}, {self.text(offset)})", buffer.formula)
 
-    def _rows(self, phase: Phase) -> None:
+    def _rows(self, phase: Phase, only: bool) -> None:
         assert self.rows is not None
         rows = self.text(self.rows, level=6)
         self.body(phase.prologue, 1) if phase.prologue else None
-        self.line(1, "for chunk in range(tid, chunks, nth):")
+        chunks = "range(only, only + 1)" if only else "range(tid, chunks, nth)"
+        self.line(1, f"for chunk in {chunks}:")
         self.line(2, f"first = {rows} * chunk // chunks")
         self.line(2, f"last = {rows} * (chunk + 1) // chunks")
         for buffer in used_buffers(phase):
@@ -372,14 +431,22 @@ class Walk:
                 )
         if phase.before:
             self.body(phase.before, 2)
+        start = len(self.lines)
+        self._watching = not only and not _in_place(phase)
         if phase.tile is None:
             self.body(phase.body, 2)
         else:
             self.line(2, f"for tile_first in range(first, last, {phase.tile}):")
             self.line(3, f"tile_last = min(tile_first + {phase.tile}, last)")
             self.body(phase.body, 3)
+        self._watching = False
         if phase.after:
             self.body(phase.after, 2)
+        if self._far:
+            self.lines.insert(start, f"{INDENT * 2}far = False")
+            self.line(2, "if far:")
+            arguments = ", ".join(["tid, nth, chunks, status, chunk", *self.arguments(phase)])
+            self.line(3, f"{_far_name(phase)}({arguments})")
 
     def _split(self, body: list[Statement]) -> None:
         """Elements go to threads in turn; single values to the first thread."""
