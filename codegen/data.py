@@ -39,6 +39,7 @@ class Plan:
 
     @property
     def per_pass(self) -> int:
+        """Steps of one pass through the offsets."""
         return len(self.offsets) - 1
 
     def weights(self, start: int, count: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from symdiff.graph import Node, leaves
 from symdiff.language import as_expression
 from symdiff.rewrite import stabilise
 
-from .kernel import FunctionKernel, Options, check_threads, choose_rows
+from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
 from .vectorise import is_scalar, vectorise
 
 __all__ = ["CompiledFunction", "compile"]
@@ -70,6 +70,7 @@ class CompiledFunction:
 
     @property
     def source(self) -> str:
+        """The kernel of the last call, or that of scalar arguments before any call."""
         if self._last is None:
             self._last = self._kernel((False,) * len(self._symbols))[0]
         return self._last.source
@@ -183,7 +184,7 @@ def compile(  # noqa: A001
     >>> f([1.0, 2.0, 3.0], 2.0)
     array([ 2.,  8., 18.])
     """
-    options = Options(np.dtype(dtype).name, target, math)
+    options = Options(dtype_name(dtype), target, math)
     check_threads(threads)
     if inputs is None:
         listed = expressions if isinstance(expressions, (list, tuple)) else [expressions]

@@ -27,6 +27,7 @@ class History:
 
     @property
     def loss(self) -> list[float]:
+        """The training losses."""
         return self.records["loss"]
 
     def __getitem__(self, name: str) -> list[float]:
@@ -47,6 +48,7 @@ class History:
         return self.records.keys()
 
     def append(self, name: str, value: float) -> None:
+        """Add a value to a series, which begins where it does not exist."""
         self.records.setdefault(name, []).append(float(value))
 
     def plot(self, axes: Any = None, logarithmic: bool = False) -> Any:
@@ -68,7 +70,7 @@ class History:
         metrics = [n for n in self.records if n not in losses]
         below = None
         if axes is None:
-            figure, grid = plt.subplots(
+            _, grid = plt.subplots(
                 2 if metrics else 1, 1, sharex=True, squeeze=False, layout="constrained"
             )
             axes = grid[0, 0]

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from symdiff.errors import IndexOutOfRange, InvalidArgument
+from symdiff.bridge import describe
+from symdiff.errors import IndexOutOfRange, InvalidArgument, ShapeError
 from symdiff.graph import Node, is_literal, walk
 from symdiff.shapes import Size, concrete_shape
 
@@ -77,6 +78,14 @@ class Options:
             raise InvalidArgument(f"math must be 'fast' or 'accurate', got {self.math!r}")
 
 
+def dtype_name(dtype: Any) -> str:
+    """The name of a floating type given as text, type or dtype."""
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        raise InvalidArgument(f"dtype must be 'float64' or 'float32', got {dtype!r}") from None
+
+
 def work_per_row(roots: Sequence[Node], rows: Any) -> float:
     """Operations for one row, about: 1 for an addition, 20 for an exponential."""
     total = 0.0
@@ -106,6 +115,7 @@ def default_threads() -> int:
 
 
 def check_threads(threads: int | None) -> int:
+    """The most threads to use: a positive int, by default the cores of the process."""
     if threads is None:
         return default_threads()
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
@@ -190,6 +200,17 @@ def lower_graph(
     return Lowered(
         lowering.phases, pools, lowering.constants, table.variables, extent, lowering.plan.order
     )
+
+
+def check_not_empty(roots: Sequence[Node], sizes: Mapping[Size, int]) -> None:
+    """Raise where a maximum or a minimum would be taken of no elements."""
+    for node in walk(roots):
+        if node.operation in ("max", "min", "argmax", "argmin"):
+            shape = concrete_shape(node.inputs[0].shape, sizes)
+            if any(shape[axis] == 0 for axis in node.attributes[0]):
+                raise ShapeError(
+                    f"{node.operation} of no elements: {describe(node.inputs[0])} has shape {shape}"
+                )
 
 
 def data_buffer(node: Node, names: Names, table: SizeTable, rows: Any, space: str = "data") -> Buffer:
@@ -312,6 +333,8 @@ class FunctionKernel:
         plain: bool = False,
     ) -> list[Any]:
         """Run on bound arrays; returns one array (or NumPy scalar) for each root."""
+        if 0 in sizes.values():
+            check_not_empty(self.roots, sizes)
         dtype = self.options.dtype
         values = {name: int(sizes[s]) for s, name in self._lowered.sizes.items()}
         memory: dict[str, np.ndarray] = dict(self._constants)

@@ -104,6 +104,7 @@ class Load:
 
     @property
     def dtype(self) -> str:
+        """The dtype of the buffer."""
         return self.buffer.dtype
 
 
@@ -121,6 +122,8 @@ Expr = Const | Var | Load | Call
 
 @dataclass
 class Store:
+    """``buffer[index] = value``."""
+
     buffer: Buffer
     index: tuple[Expr, ...]
     value: Expr
@@ -129,6 +132,8 @@ class Store:
 
 @dataclass
 class Update:
+    """``buffer[index] = operation(buffer[index], value)``."""
+
     buffer: Buffer
     index: tuple[Expr, ...]
     operation: str
@@ -138,6 +143,8 @@ class Update:
 
 @dataclass
 class Let:
+    """A variable of the body in which it stands."""
+
     name: str
     value: Expr
     formula: str = ""
@@ -145,6 +152,8 @@ class Let:
 
 @dataclass
 class Loop:
+    """A body for every value of a counter below an extent."""
+
     counter: str
     extent: Expr
     body: list[Statement]
@@ -242,6 +251,7 @@ def flat_index(buffer: Buffer, index: tuple[Expr, ...]) -> Expr:
 
 
 def children(expression: Expr) -> tuple[Expr, ...]:
+    """The direct parts of an expression."""
     if isinstance(expression, Load):
         return expression.index
     return expression.arguments if isinstance(expression, Call) else ()

@@ -16,7 +16,7 @@ from symdiff.rewrite import algebra
 from symdiff.second_order import inner, jacobian_node
 from symdiff.shapes import Size, concrete_shape, text
 
-from .kernel import FunctionKernel, Options, check_threads, choose_rows
+from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
 from .labels import check_labels
 from .trainer import over_samples
 from .vectorise import is_scalar, vectorise
@@ -70,7 +70,7 @@ class Objective:
             raise InvalidArgument(f"reduction must be 'mean' or 'sum', got {reduction!r}")
         if not isinstance(parameters, Mapping) or not parameters:
             raise InvalidType("parameters are given as {symbol: start}, at least one")
-        self._options = Options(np.dtype(dtype).name, target, math)
+        self._options = Options(dtype_name(dtype), target, math)
         self._threads = check_threads(threads)
         self._loss = loss
         self._starts = {s: np.asarray(v, np.float64) for s, v in parameters.items()}
@@ -106,6 +106,10 @@ class Objective:
         }
         self._data = list(nodes.values())
         self._kernels: dict[str, FunctionKernel] = {}
+        self._directions = {
+            n: apply("symbol", attributes=(sp.Dummy(f"v_{n.attributes[0]}"), n.shape, "real"))
+            for n in self._parameters
+        }
         self.start = self.pack(self._starts)
 
     # --- flat vectors ------------------------------------------------------------------------
@@ -180,12 +184,8 @@ class Objective:
     def hessian_product(self, theta: Any, v: Any) -> np.ndarray:
         """The Hessian times a vector, without the Hessian: ``minimize(..., hessp=…)``."""
         self._flat(v, "v")
-        directions = {
-            n: apply("symbol", attributes=(sp.Dummy(f"v_{n.attributes[0]}"), n.shape, "real"))
-            for n in self._parameters
-        } if "hessian product" not in self._kernels else self._directions  # fmt: skip
-        self._directions = directions
-        roots = []
+        directions = self._directions
+        roots: list[Node] = []
         if "hessian product" not in self._kernels:
             along = inner(self._gradients(), list(directions.values()))
             products, _ = pullback(along, number(1), self._parameters)

@@ -146,7 +146,13 @@ def wait(barrier: Any, nth: int) -> None:
 
 
 def shuffle_python(order: Any, count: int, state: Any) -> None:
-    """Fisher and Yates' shuffle, random numbers by splitmix64 (Steele, Lea, Flood 2014)."""
+    """Fisher and Yates' shuffle, random numbers by splitmix64 (Steele, Lea, Flood 2014).
+
+    It starts from 0, 1, 2 …, so that an order depends on the state of the random numbers alone,
+    and training goes on in the same way after a pause.
+    """
+    for i in range(count):
+        order[i] = i
     for i in range(count - 1, 0, -1):
         s = state[0] + np.uint64(0x9E3779B97F4A7C15)
         state[0] = s

@@ -59,6 +59,7 @@ class Schedule:
 
 
 def is_leaf(node: Node) -> bool:
+    """True for symbols, numbers and the like."""
     return node.row.kind == "leaf"
 
 

@@ -20,6 +20,7 @@ class SizeTable:
         self._names = names
 
     def variable(self, size: Any) -> Var:
+        """The variable of a symbolic size."""
         if size not in self.variables:
             self.variables[size] = self._names.new(str(size))
         return Var(self.variables[size], "int")

@@ -21,6 +21,7 @@ from symdiff.errors import (
 )
 from symdiff.gradient import parameter_nodes, pullback
 from symdiff.graph import Node, apply, leaves, number
+from symdiff.init import Initializer
 from symdiff.language import as_expression
 from symdiff.rewrite import algebra, stabilise
 from symdiff.shapes import Size, concrete_shape, text
@@ -28,7 +29,7 @@ from symdiff.structural import reduce_sum, size_node
 
 from .data import Plan, plan_batches
 from .history import History
-from .kernel import FunctionKernel, Options, check_threads, choose_rows
+from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
 from .labels import check_labels
 from .training import TrainingKernel, UpdateRule
 from .vectorise import SAMPLES, is_scalar, vectorise
@@ -109,7 +110,7 @@ class Trainer:
         self._loss = as_expression(loss)
         self._start = dict(parameters)
         self._optimizer = optimizer
-        self._options = Options(np.dtype(dtype).name, target, math)
+        self._options = Options(dtype_name(dtype), target, math)
         self._threads = check_threads(threads)
         self._seed = seed
         self._reduction = reduction
@@ -158,7 +159,7 @@ class Trainer:
         for node in self._parameters:
             symbol = node.attributes[0]
             start = self._start[symbol]
-            if not hasattr(start, "sample") and np.ndim(start) > 0:
+            if not isinstance(start, Initializer) and np.ndim(start) > 0:
                 unify(symbol, node.shape, np.shape(start), sizes, origin)
         return sizes
 
@@ -183,6 +184,7 @@ class Trainer:
 
     @property
     def parameters(self) -> dict[Any, Any]:
+        """Copies of the current values by symbol."""
         flat = self._started()
         result = {}
         for node, slot, shape in zip(self._parameters, self._slots, self._shapes, strict=True):
@@ -202,20 +204,23 @@ class Trainer:
 
     @property
     def derivation(self) -> Any:
+        """The steps that lead from the loss to its gradients."""
         from symdiff.derivation import derive
 
         return derive(self._loss, [n.attributes[0] for n in self._parameters])
 
     @property
     def source(self) -> str:
+        """The kernel of the last fit, or that of a fit in batches before any."""
         if self._source is None:
             vectors = self._data if self._per_sample(self._data) else []
-            nodes, rows = self._sampled(frozenset(vectors))
+            _, rows = self._sampled(frozenset(vectors))
             self._source = self._kernel(frozenset(vectors), rows, rows is not None).source
         return self._source
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
+        """The update rule."""
         return self._optimizer
 
     # --- kernels -------------------------------------------------------------------------
@@ -338,7 +343,7 @@ class Trainer:
                 history.append(f"val_{name}", value)
 
     def _check_batches(self, bound: Bound, plan: Plan) -> None:
-        if bound.samples is None or plan.per_pass == 1 and not plan.gathered:
+        if bound.samples is None or (plan.per_pass == 1 and not plan.gathered):
             return
         for node in bound.arrays:
             for axis, d in enumerate(node.shape):
@@ -355,9 +360,8 @@ class Trainer:
         if self._per_sample(self._data):
             vectors = frozenset(n for n in self._data if np.ndim(data[n.attributes[0]]) > 0)
         nodes, rows = self._sampled(vectors)
-        known = {s: v for s, v in self._sizes.items()}
         arrays, sizes = bind(
-            list(nodes.values()), data, dtype=self._options.dtype, roots=(), known=known
+            list(nodes.values()), data, dtype=self._options.dtype, roots=(), known=self._sizes
         )
         if self._flat is None:
             self._initialise({**self._known_sizes(), **sizes})
@@ -422,7 +426,7 @@ class Trainer:
         arrays, sizes = bind(nodes, data, dtype=self._options.dtype, known=self._sizes)
         if self._flat is None:
             self._initialise({**self._known_sizes(), **sizes})
-        check_labels(roots, needed, {n: m for n, m in zip(needed, nodes, strict=True)}, arrays, sizes)
+        check_labels(roots, needed, dict(zip(needed, nodes, strict=True)), arrays, sizes)
         bound = Bound(arrays, {**self._sizes, **sizes}, vectors, choose_rows(nodes), None)
         values = self._compute(roots, bound)
         if shape:
@@ -498,15 +502,13 @@ class _Loop:
 
     def epochs(self) -> Any:
         """Run; yields after every epoch where somebody watches, else at the end."""
-        from tqdm.auto import tqdm
-
         plan = self.plan
         trainer = self.trainer
         done = 0
         block = 1 if plan.steps > 1 else plan.steps
         base_steps, base_epochs = trainer._steps, trainer._epochs
         epochs = -(-plan.steps // plan.per_pass)
-        bar = tqdm(total=plan.steps, disable=not self.progress, unit="step")
+        bar = _progress_bar(plan.steps) if self.progress else None
         try:
             while done < plan.steps:
                 count = min(block, plan.steps - done)
@@ -520,8 +522,8 @@ class _Loop:
                 trainer._steps = base_steps + done
                 if plan.passes_are_epochs:
                     trainer._epochs = base_epochs + done // plan.per_pass
-                bar.update(count)
-                if self.progress:
+                if bar is not None:
+                    bar.update(count)
                     epoch = min(-(-done // plan.per_pass), epochs)
                     bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
                     bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
@@ -535,7 +537,8 @@ class _Loop:
             if self.watch and plan.steps % plan.per_pass:
                 yield epochs
         finally:
-            bar.close()
+            if bar is not None:
+                bar.close()
 
     def _block(self, done: int, count: int, steps: int, epochs: int) -> np.ndarray:
         trainer, plan = self.trainer, self.plan
@@ -571,7 +574,14 @@ class _Loop:
                 self.sum = self.weight = 0.0
 
 
+def _progress_bar(steps: int) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=steps, unit="step")
+
+
 def over_samples(root: Node, reduction: str) -> Node:
+    """The mean or the sum of a value that each sample has."""
     if not root.shape:
         return root
     total = reduce_sum(root, (0,))
@@ -587,7 +597,7 @@ def _mentions(node: Node, size: Size) -> bool:
 
 
 def _start_value(symbol: Any, start: Any, shape: tuple[int, ...], rng: Any) -> np.ndarray:
-    if hasattr(start, "sample"):
+    if isinstance(start, Initializer):
         value = np.asarray(start.sample(shape, rng), np.float64)
     else:
         try:

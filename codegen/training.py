@@ -191,7 +191,7 @@ class TrainingKernel:
         row_data = {}
         for buffer in self._buffers.values():
             if buffer.row_axis == 0 and buffer.array:
-                walk = Walk(self.options.dtype, [], None, {})
+                walk = Walk(self.options.dtype, self.options.math, [], None, {})
                 row_data[buffer.name] = walk.text(count(buffer.shape[1:]))
         forward_sizes = list(forward.sizes.values())
         program = Program(

@@ -276,7 +276,7 @@ def _log1p(x: Value, lost: Value) -> Value:
     format = x.format
     exponent, k, m = _mantissa(1.0 + x)
     inverse = (((2 * format.bias) << format.mantissa) - exponent).number()  # 2⁻ᵏ
-    correction = (x < 1.0 / format.epsilon).choose(lost * inverse, x.constant(0.0))
+    correction = (x > 1.0 / format.epsilon).choose(0.0, lost * inverse)
     return _log(k, m - 1.0 + correction)
 
 

@@ -89,9 +89,8 @@ def print_graph(derivation):
         print(f"{parameter}\n   + ∂L/∂{parameter!s:2} = {gradient}")
     counts = derivation.operations()
     words = ", ".join(f"{count} {name}" for name, count in counts["backward"].items())
-    print(
-        f"\n{sum(counts['forward'].values())} operations for the loss; the gradients add {words}."
-    )
+    total = sum(counts["forward"].values())
+    print(f"\n{total} operations for the loss; the gradients add {words}.")
 
 
 def heading(text):

@@ -150,13 +150,14 @@ class Walk:
         if dtype == "int":
             number = int(value)
             return (_CALL if number >= 0 else 7), str(number)
-        number = float(value) if not getattr(value, "is_Boolean", False) else float(bool(value))
-        if number != number or number in (float("inf"), float("-inf")):
-            name = "np.nan" if number != number else "np.inf" if number > 0 else "-np.inf"
+        real = float(value) if not getattr(value, "is_Boolean", False) else float(bool(value))
+        if real != real or real in (float("inf"), float("-inf")):
+            name = "np.nan" if real != real else "np.inf" if real > 0 else "-np.inf"
             return _CALL, f"real({name})"
         if self.real == "float64":
-            return (_CALL if number >= 0 else 7), repr(number)
-        return _CALL, f"real({int(number)})" if number.is_integer() else f"real({number!r})"
+            return (_CALL if real >= 0 else 7), repr(real)
+        whole = real.is_integer() and 0 < abs(real) < 2**31
+        return _CALL, f"real({int(real)})" if whole else f"real({real!r})"
 
     def _call(self, call: Call) -> tuple[int, str]:
         operation = call.operation

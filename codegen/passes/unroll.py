@@ -28,15 +28,17 @@ def _size(body: list[Statement]) -> int:
     total = 0
     for s in body:
         if isinstance(s, Loop):
-            times = s.extent.value if _tiny(s) else 1
-            total += times * _size(s.body)
+            total += (_iterations(s) or 1) * _size(s.body)
         else:
             total += 1
     return total
 
 
-def _tiny(loop: Loop) -> bool:
-    return isinstance(loop.extent, Const) and loop.extent.value <= EXTENT
+def _iterations(loop: Loop) -> int | None:
+    """The iterations of a loop that is tiny, else None."""
+    if isinstance(loop.extent, Const) and loop.extent.value <= EXTENT:
+        return int(loop.extent.value)
+    return None
 
 
 def _unroll(body: list[Statement], names: Names) -> list[Statement]:
@@ -46,18 +48,20 @@ def _unroll(body: list[Statement], names: Names) -> list[Statement]:
             result.append(s)
             continue
         inner = _unroll(s.body, names)
-        if not _tiny(s):
+        iterations = _iterations(s)
+        if iterations is None:
             result.append(Loop(s.counter, s.extent, inner, s.formula))
             continue
-        counter = Var(s.counter, "int")
-        for i in range(s.extent.value):
+        for i in range(iterations):
             copies = _fresh_names(inner, names) if i else inner
-            for statement in copies:
-                value = const(i)
-                result.append(
-                    map_statement(statement, lambda e, v=value: fold_index(v if e == counter else e))
-                )
+            result += [_iteration(c, s.counter, i) for c in copies]
     return result
+
+
+def _iteration(statement: Statement, counter: str, i: int) -> Statement:
+    """A statement with the counter replaced by a number."""
+    variable = Var(counter, "int")
+    return map_statement(statement, lambda e: fold_index(const(i) if e == variable else e))
 
 
 def _fresh_names(body: list[Statement], names: Names) -> list[Statement]:
