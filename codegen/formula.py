@@ -53,7 +53,7 @@ def _text(
     if operation == "transpose":
         return f"{part(node.inputs[0], 5)}.T"
     arguments = ", ".join(part(i) for i in node.inputs)
-    if operation in ("sum", "max", "min", "argmax", "argmin"):
+    if operation in ("sum", "prod", "max", "min", "argmax", "argmin"):
         axes = node.attributes[0]
         if len(axes) < node.inputs[0].rank:
             return f"{operation}({arguments}, axis={axes[0] if len(axes) == 1 else axes})"

@@ -50,7 +50,7 @@ THREAD_WORK = 4_000_000
 RESERVED = frozenset(
     """np math real reals integers naturals compiler Compiler at wait shuffle gemm special run tid
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
-    grain most_chunks update_chunks random offsets order losses k step epochs parameters_count batch epoch samples row
+    grain most_chunks update_chunks random offsets order losses k step epochs parameters_count hyper batch epoch samples row
     tile_first tile_last far beyond only shared shared_int partials partials_int private private_int constants
     constants_int parameters gradient state loss min max range abs int""".split()
 ) | frozenset(SPELLING)
@@ -95,7 +95,7 @@ def work_per_row(roots: Sequence[Node], rows: Any) -> float:
         if not sampled or node.row.kind == "leaf":
             continue
         shape = node.shape
-        if node.operation in ("sum", "max", "min", "logsumexp"):
+        if node.operation in ("sum", "prod", "max", "min", "logsumexp"):
             shape = node.inputs[0].shape
         sizes = [d if isinstance(d, int) else 32 for d in shape if d != rows]
         elements = math.prod(sizes)

@@ -219,7 +219,8 @@ class Lowering:
     def _let(self, node: Node) -> Var:
         """Compute a scalar node once in this phase."""
         value = self._element(node, ())
-        variable = Var(self.names.new(self._wish(node)), node.dtype)
+        dtype = value.dtype if isinstance(value, Var) else node.dtype
+        variable = Var(self.names.new(self._wish(node)), dtype)
         self._statements.append(Let(variable.name, value, self._formula(node)))
         self._values[node] = variable
         return variable
@@ -227,6 +228,8 @@ class Lowering:
     def _rows_phases(self, nodes: list[Node], time: int) -> list[Phase]:
         prologue: list[Statement] = []
         self._statements = prologue
+        for node in self._scalar_symbols(nodes):
+            self._let(node)
         for node in self._needed_scalars(nodes):
             self._let(node)
         body: list[Statement] = []
@@ -246,6 +249,23 @@ class Lowering:
             del self.buffers[node]
         self._tiles.clear()
         return result
+
+    def _scalar_symbols(self, nodes: list[Node]) -> list[Node]:
+        """Symbols without axes that a phase reads: loaded once, not in every row."""
+        found: dict[Node, None] = {}
+        stack = list(nodes)
+        seen: set[Node] = set()
+        while stack:
+            node = stack.pop()
+            for operand in node.inputs:
+                if operand in seen:
+                    continue
+                seen.add(operand)
+                if operand.operation == "symbol" and not operand.shape:
+                    found.setdefault(operand)
+                elif operand not in self.buffers or operand in self.plan.scalars:
+                    stack.append(operand)
+        return [n for n in self.plan.order if n in found]
 
     def _needed_scalars(self, nodes: list[Node]) -> list[Node]:
         """Scalar nodes that the nodes of a phase by rows read, in order."""
@@ -275,6 +295,8 @@ class Lowering:
     # --- computing a stored node ---------------------------------------------------------
 
     def _wish(self, node: Node) -> str:
+        if node.operation == "symbol":
+            return str(node.attributes[0])
         return node.operation
 
     def _formula(self, node: Node) -> str:
@@ -713,6 +735,112 @@ def _reduce(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
     )
 
 
+def _prod(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
+    (x,) = node.inputs
+    axes, keepdims = node.attributes
+    shape, own, counters, index = _operand(low, node)
+    kept: Index = tuple(
+        const(0) if a in axes else i for a, i in enumerate(index) if keepdims or a not in axes
+    )
+    total = _running(low, "total", node.dtype)
+    step = _times_element(low, total, x, index)
+    reduced = [a for a in range(x.rank) if a in axes]
+    body: list[Statement] = [
+        Store(total, (), Const(sp.S.One, node.dtype)),
+        _wrap([counters[a] for a in reduced], [shape[a] for a in reduced], [step], ""),
+        Store(buffer, kept, Load(total, ()), text),
+    ]
+    _around(low, node, axes, own, counters, shape, body, text)
+
+
+def _operand(low: Lowering, node: Node) -> tuple[list[Expr], int | None, list[str], Index]:
+    """The shape of the only operand, its row axis, and counters for its axes."""
+    (x,) = node.inputs
+    shape = [low.sizes.expression(d) for d in x.shape]
+    own = row_axis(x, low.rows) if node in low.plan.local else None
+    return shape, own, *low._counters(shape, own)
+
+
+def _running(low: Lowering, wish: str, dtype: str) -> Buffer:
+    """A variable that loops update."""
+    buffer = Buffer(low.names.new(wish), [], dtype, "scalar")
+    low.extra.append(buffer)
+    return buffer
+
+
+def _times_element(low: Lowering, total: Buffer, x: Node, index: Index) -> Statement:
+    value = low.value(x, index)
+    if total.dtype == "int" and value.dtype == "bool":
+        value = Call("to_int", (value,), "int")
+    return Store(total, (), Call("multiply", (Load(total, ()), value), total.dtype))
+
+
+def _around(
+    low: Lowering,
+    node: Node,
+    axes: Sequence[int],
+    own: int | None,
+    counters: Sequence[str],
+    shape: Sequence[Expr],
+    body: list[Statement],
+    text: str,
+) -> None:
+    """Loops over the axes of the operand that ``body`` does not run over itself."""
+    outer = [a for a in range(node.inputs[0].rank) if a not in axes]
+    position = None if own is None else outer.index(own)
+    low._emit_or_extend(
+        [counters[a] for a in outer], [shape[a] for a in outer], body, text, position
+    )
+
+
+def _prod_others(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
+    """The products before each element from the front, times those behind it from the back."""
+    (x,) = node.inputs
+    (axis,) = node.attributes
+    shape, own, counters, index = _operand(low, node)
+    total = _running(low, "total", node.dtype)
+    one = Store(total, (), Const(sp.S.One, node.dtype))
+    last = Call("subtract", (shape[axis], const(1)), "int")
+    k = low.names.new("k")
+    back: Expr = Call("subtract", (last, Var(k, "int")), "int")
+    behind = (*index[:axis], back, *index[axis + 1 :])
+    product_ = Call("multiply", (Load(buffer, behind), Load(total, ())), node.dtype)
+    body: list[Statement] = [
+        one,
+        Loop(
+            counters[axis],
+            shape[axis],
+            [Store(buffer, index, Load(total, ())), _times_element(low, total, x, index)],
+        ),
+        one,
+        Loop(k, shape[axis], [Store(buffer, behind, product_, text),
+                              _times_element(low, total, x, behind)]),
+    ]  # fmt: skip
+    _around(low, node, (axis,), own, counters, shape, body, text)
+
+
+def _cumsum(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
+    (x,) = node.inputs
+    (axis,) = node.attributes
+    shape, own, counters, index = _operand(low, node)
+    total = _running(low, "total", node.dtype)
+    value = low.value(x, index)
+    if node.dtype == "int" and value.dtype == "bool":
+        value = Call("to_int", (value,), "int")
+    body: list[Statement] = [
+        Store(total, (), _start("add", node.dtype)),
+        Loop(
+            counters[axis],
+            shape[axis],
+            [
+                Update(total, (), "add", value),
+                Store(buffer, index, Load(total, ()), text),
+            ],
+        ),
+    ]
+    _around(low, node, (axis,), own, counters, shape, body, text)
+
+
 def _arg(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
     (x,) = node.inputs
     (axis,), keepdims = node.attributes
@@ -825,6 +953,9 @@ _NESTS: dict[str, Callable[[Lowering, Node, Buffer, int | None, str], None]] = {
     "sum": _reduce,
     "max": _reduce,
     "min": _reduce,
+    "prod": _prod,
+    "prod_others": _prod_others,
+    "cumsum": _cumsum,
     "argmax": _arg,
     "argmin": _arg,
     "matmul": _matmul,

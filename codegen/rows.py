@@ -126,6 +126,10 @@ def _reduction(node: Node, axis: Any, inputs: list[Any]) -> list[bool] | None:
     return [moved == axis]
 
 
+def _along(node: Node, axis: Any, inputs: list[Any]) -> list[bool] | None:
+    return None if node.attributes[0] == axis else [True]
+
+
 def _matmul(node: Node, axis: Any, inputs: list[Any]) -> list[bool] | None:
     result = []
     for position, a in enumerate(inputs):
@@ -197,6 +201,9 @@ def _arange(node: Node, axis: Any, inputs: list[Any]) -> list[bool]:
 
 _LOCAL = {
     "sum": _reduction,
+    "prod": _reduction,
+    "prod_others": _along,
+    "cumsum": _along,
     "max": _reduction,
     "min": _reduction,
     "argmax": _reduction,

@@ -239,7 +239,7 @@ def _repeated(node: Node, reader: Node, plan: Schedule) -> bool:
     """True where a reader computes an element of the node more than once."""
     if reader.operation == "matmul":
         return True
-    if reader.operation in ("max", "min", "argmax", "argmin", "sum"):
+    if reader.operation in ("max", "min", "argmax", "argmin", "sum", "prod"):
         return False
     if reader.operation in ("index", "index_add", "concatenate", "one_hot"):
         return True

@@ -255,7 +255,7 @@ class Trainer:
             self._kernels[key] = TrainingKernel(
                 loss, algebra(gradients), self._parameters, self._slots,
                 [n for n in nodes.values() if n in used], rows, gathered, self._rule,
-                self._options, f"{self._optimizer!r} on {describe(self._root, 200)}",
+                self._options, f"{self._optimizer.name}: {describe(self._root, 200)}",
             )  # fmt: skip
         self._source = self._kernels[key].source
         return self._kernels[key]
@@ -565,9 +565,10 @@ class _Loop:
         while position < len(losses):
             left = plan.per_pass - (done + position) % plan.per_pass
             part = slice(position, min(position + left, len(losses)))
-            w = weights[part].astype(np.float64)
-            self.sum += float(losses[part].astype(np.float64) @ w)
-            self.weight += float(w.sum())
+            terms = losses[part].astype(np.float64) * weights[part]
+            # one after the other: how long a block is depends on the time that steps take
+            self.sum = float(np.cumsum(np.append(self.sum, terms))[-1])
+            self.weight += float(weights[part].sum())
             position = part.stop
             if (done + position) % plan.per_pass == 0 or done + position == plan.steps:
                 self.history.loss.append(self.sum / self.weight)

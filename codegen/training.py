@@ -9,9 +9,10 @@ import numpy as np
 
 from symdiff import optimizers
 from symdiff.bridge import to_graph
-from symdiff.graph import Node, apply, number, substitute
+from symdiff.graph import Node, apply, number, substitute, walk
 from symdiff.rewrite import algebra
 from symdiff.shapes import Size
+from symdiff.update_rule import UpdateSymbol
 
 from .build import build, build_plain
 from .emit.cpu import Program, training_source
@@ -35,7 +36,7 @@ from .kernel import (
 )
 from .emit.walk import Walk
 from .layout import size_value
-from .loop_ir import Buffer, Var, const, count, plus
+from .loop_ir import Buffer, Load, Var, const, count, plus
 from .lower import Output
 from .names import Names
 from .sizes import SizeTable
@@ -43,8 +44,8 @@ from .sizes import SizeTable
 COUNT = Size("parameters_count")
 """The size of the flat array of parameters."""
 
-STEP_WORK = 150_000
-"""Operations in a step that make a second thread worth a barrier (about 80 µs)."""
+STEP_WORK = 800_000
+"""Operations in a step that make a second thread worth a barrier (about 0.4 ms)."""
 
 UPDATE_COST = 8
 
@@ -68,13 +69,32 @@ class UpdateRule:
             current[to_graph(symbol)] = value
         written = [optimizers.parameter, *self.vectors, *self.scalars]
         values = algebra([current[to_graph(s)] for s in written])
+        self.constants = self._constants(values, optimizer)
+        values = substitute(values, {n: leaf for n, (leaf, _) in self.constants.items()})
         self.results = {
             s: v if v.shape == self.leaves[s].shape else _stretch(v, self.leaves[s].shape)
             for s, v in zip(written, values, strict=True)
         }
 
-    def state_size(self, parameters: int) -> int:
-        return parameters * len(self.vectors) + len(self.scalars)
+    @staticmethod
+    def _constants(
+        values: Sequence[Node], optimizer: optimizers.Optimizer
+    ) -> dict[Node, tuple[Node, float]]:
+        """Numbers that are not whole become arguments, so that another rate is the same kernel."""
+        known: dict[float, str] = {}
+        for name, value in optimizer.hyperparameters.items():
+            if isinstance(value, float):
+                known.setdefault(value, name)
+                known.setdefault(1 - value, f"one_minus_{name}")
+        found = {}
+        for node in walk(values):
+            if node.operation != "number" or not node.attributes[0].is_Float:
+                continue
+            value = float(node.attributes[0])
+            name = known.get(value, f"constant_{len(found)}")
+            leaf = apply("symbol", attributes=(UpdateSymbol(name), (), "real"))
+            found[node] = leaf, value
+        return found
 
     def start(self, parameters: int, dtype: str) -> np.ndarray:
         """The flat state before the first step."""
@@ -147,6 +167,7 @@ class TrainingKernel:
             gathered=samples, wish="forward_backward",
         )  # fmt: skip
         self._update = self._lower_update(rule, names, flat)
+        self.constants = np.array([value for _, value in rule.constants.values()] or [0.0])
         self._work = work_per_row([loss, *gradients], rows)
         self.source = self._emit(title, gathered)
 
@@ -175,6 +196,11 @@ class TrainingKernel:
             offset = plus(offset, count(shape))
         for symbol, buffer in targets.items():
             symbols[rule.leaves[symbol]] = buffer
+        constants = list(rule.constants.values())
+        hyper = Buffer("hyper", [const(len(constants))], "real", "data")
+        hyper.array, hyper.offset = "hyper", const(0)
+        for k, (leaf, _) in enumerate(constants):
+            symbols[leaf] = Load(hyper, (const(k),))
         symbols[rule.leaves[optimizers.step]] = Var("step", "int")
         symbols[rule.leaves[optimizers.epoch]] = Var("epoch", "int")
         outputs = [Output(n, str(s), "state", buffer=targets[s]) for s, n in rule.results.items()]
@@ -252,6 +278,7 @@ class Run:
             "state": state,
             "gradient": np.zeros(max(parameters.size, 1), dtype),
             "loss": np.zeros(1, dtype),
+            "hyper": kernel.constants.astype(dtype),
         }
         for lowered, most in ((update, self.update_chunks), (forward, self.most_chunks)):
             memory.update(constant_arrays(lowered, dtype))

@@ -28,6 +28,7 @@ from .arrays import (
     concatenate,
     cos,
     cosh,
+    cumsum,
     digamma,
     elu,
     equal,
@@ -63,6 +64,8 @@ from .arrays import (
     not_equal,
     one_hot,
     ones,
+    prod,
+    prod_others,
     relu,
     sigmoid,
     sign,
@@ -84,6 +87,7 @@ from .arrays import (
     xlogy,
     zeros,
 )
+from .check import check_gradient
 from .derivation import Derivation, derive
 from .errors import (
     BindingError,
@@ -91,6 +95,7 @@ from .errors import (
     IndexOutOfRange,
     InvalidArgument,
     InvalidType,
+    ParseError,
     ShapeError,
     SymdiffError,
     UnsupportedOperation,
@@ -99,6 +104,7 @@ from .evaluate import evaluate
 from .gradient import gradient
 from .language import broadcast_to, constant, matmul, reshape, shape, tensor, transpose
 from .optimizers import epoch, step
+from .parse import parse
 from .products import diag, dot, einsum, kron, norm, outer, trace
 from .second_order import hessian, hvp, jacobian, jvp, vjp
 
@@ -109,6 +115,7 @@ __all__ = [
     "IndexOutOfRange",
     "InvalidArgument",
     "InvalidType",
+    "ParseError",
     "ShapeError",
     "SymdiffError",
     "UnsupportedOperation",
@@ -124,11 +131,13 @@ __all__ = [
     "atan2",
     "atanh",
     "broadcast_to",
+    "check_gradient",
     "clip",
     "concatenate",
     "constant",
     "cos",
     "cosh",
+    "cumsum",
     "derive",
     "diag",
     "digamma",
@@ -183,6 +192,9 @@ __all__ = [
     "ones",
     "optimizers",
     "outer",
+    "parse",
+    "prod",
+    "prod_others",
     "relu",
     "reshape",
     "shape",

@@ -16,11 +16,11 @@ from .shapes import dimension, normalise_axes, product, shape_of
 
 __all__ = [
     "absolute", "acos", "acosh", "arange", "argmax", "argmin", "asin", "asinh", "atan", "atan2",
-    "atanh", "clip", "concatenate", "cos", "cosh", "digamma", "elu", "equal", "erf", "erfc", "exp",
+    "atanh", "clip", "concatenate", "cos", "cosh", "cumsum", "digamma", "elu", "equal", "erf", "erfc", "exp",
     "expit", "expm1", "eye", "floor", "gelu", "greater", "greater_equal", "leaky_relu", "less",
     "less_equal", "log", "log1p", "log_sigmoid", "log_softmax", "logaddexp", "loggamma",
     "logical_and", "logical_not", "logical_or", "logit", "logsumexp", "max", "maximum", "mean",
-    "min", "minimum", "not_equal", "one_hot", "ones", "relu", "sigmoid", "sign", "silu", "sin",
+    "min", "minimum", "not_equal", "one_hot", "ones", "prod", "prod_others", "relu", "sigmoid", "sign", "silu", "sin",
     "sinh", "softmax", "softplus", "sqrt", "square", "stack", "std", "sum", "take", "tan", "tanh",
     "var", "where", "xlogy", "zeros",
 ]  # fmt: skip
@@ -158,6 +158,52 @@ def sum(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     (n,)
     """
     return _reduce(lang.SumOver, "sum", a, axis, keepdims)
+
+
+def prod(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Product of elements over axes; every derivative is right where elements are 0.
+
+    Examples
+    --------
+    >>> import symdiff as sd
+    >>> x = sd.tensor("x", 3)
+    >>> gradient = sd.gradient(sd.prod(x), x)
+    >>> gradient
+    prod_others(x, axis=0)
+    >>> sd.evaluate(gradient, {x: [0.0, 2.0, 3.0]})
+    array([6., 0., 0.])
+    """
+    return _reduce(lang.ProdOver, "prod", a, axis, keepdims)
+
+
+def prod_others(a: Any, axis: int) -> Any:
+    """For each element the product of the others along an axis, without a division."""
+    a = as_number(a)
+    return lang.ProdOthers.make([a], _one_axis(a, axis, "prod_others"))
+
+
+def _one_axis(a: Any, axis: Any, name: str) -> tuple[int, ...]:
+    axes = normalise_axes(axis, len(shape(a)), name)
+    if len(axes) != 1:
+        raise InvalidArgument(f"{name}: axis must be one int, got {axis!r}")
+    return axes
+
+
+def cumsum(a: Any, axis: int | None = None) -> Any:
+    """Sums of the elements up to each one along an axis, or of the flattened operand.
+
+    Examples
+    --------
+    >>> import symdiff as sd
+    >>> X = sd.tensor("X", 2, 3)
+    >>> sd.evaluate(sd.cumsum(X, axis=1), {X: [[1, 2, 3], [4, 5, 6]]})
+    array([[ 1.,  3.,  6.],
+           [ 4.,  9., 15.]])
+    """
+    a = as_number(a)
+    if axis is None:
+        a, axis = lang.reshape(a, -1), 0
+    return lang.CumulativeSum.make([a], _one_axis(a, axis, "cumsum"))
 
 
 def mean(a: Any, axis: Any = None, keepdims: bool = False) -> Any:

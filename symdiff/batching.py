@@ -33,6 +33,11 @@ def _reduction(node: Node, inputs: list[Node], stacked: list[bool], size: Dimens
     return apply(node.operation, *inputs, attributes=(tuple(a + 1 for a in axes), keepdims))
 
 
+def _along(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    (axis,) = node.attributes
+    return apply(node.operation, *inputs, attributes=(axis + 1,))
+
+
 def _transpose(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
     return transpose(inputs[0], (0, *(p + 1 for p in node.attributes[0])))
 
@@ -107,7 +112,8 @@ def _concatenate(node: Node, inputs: list[Node], stacked: list[bool], size: Dime
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("sum", "max", "min", "logsumexp", "argmax", "argmin"), _reduction),
+    **dict.fromkeys(("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin"), _reduction),
+    **dict.fromkeys(("prod_others", "cumsum"), _along),
     "transpose": _transpose,
     "reshape": _reshape,
     "broadcast_to": _broadcast,

@@ -135,6 +135,13 @@ class _Function:
             raise InvalidType(
                 f"values are given as a dict {{symbol: array}}, got {type(values).__name__}"
             )
+        for node in nodes:
+            symbol = node.attributes[0]
+            if not node.shape and np.ndim(values.get(symbol, 0)):
+                raise ShapeError(
+                    f"{symbol} is a scalar and a parameter: its value is one number, got an array "
+                    f"of shape {np.shape(values[symbol])}; only data have one value for each sample"
+                )
         self.root = root
         self.order = walk([root])
         symbols = list(dict.fromkeys([*leaves([root]), *nodes]))
@@ -144,13 +151,6 @@ class _Function:
         self.cases = [arrays for arrays, _ in bound]
         self.sizes = bound[0][1]
         self.arrays = self.cases[0]
-        for node in nodes:
-            if self.arrays[node].shape and not node.shape:
-                raise ShapeError(
-                    f"{node.attributes[0]} is a scalar and a parameter: its value is one number, "
-                    f"got an array of shape {self.arrays[node].shape}; only data have one value "
-                    "for each sample"
-                )
         self.bases = [self.run(self.order, arrays) for arrays in self.cases]
 
     def run(self, order: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:

@@ -8,6 +8,7 @@ __all__ = [
     "IndexOutOfRange",
     "InvalidArgument",
     "InvalidType",
+    "ParseError",
     "ShapeError",
     "SymdiffError",
     "UnsupportedOperation",
@@ -20,6 +21,12 @@ class SymdiffError(Exception):
 
 class InvalidArgument(SymdiffError, ValueError):
     """An argument has a value outside what the function accepts."""
+
+
+class ParseError(InvalidArgument):
+    """A text is not an expression; the message marks the column, counted from 1."""
+
+    column: int | None = None
 
 
 class InvalidType(SymdiffError, TypeError):

@@ -332,6 +332,27 @@ class MinOver(Structural):
     operation = "min"
 
 
+class ProdOver(Structural):
+    """Product over axes."""
+
+    __slots__ = ()
+    operation = "prod"
+
+
+class ProdOthers(Structural):
+    """For each element the product of the others along an axis."""
+
+    __slots__ = ()
+    operation = "prod_others"
+
+
+class CumulativeSum(Structural):
+    """Sums of the elements up to each one along an axis."""
+
+    __slots__ = ()
+    operation = "cumsum"
+
+
 class LogSumExp(Structural):
     """log of the sum of exponentials over axes, without overflow."""
 

@@ -499,7 +499,7 @@ ALGEBRA: list[Rule] = [
     Rule("broadcast after elementwise", _ELEMENTWISE, _hoist_broadcast),
     Rule("choice between equals", ("where",), _where),
     Rule("sum of a constant", ("sum",), _sum),
-    Rule("extremum of one element", ("max", "min", "logsumexp"), _extremum),
+    Rule("extremum of one element", ("max", "min", "logsumexp", "prod"), _extremum),
     Rule("constant out of sum and product", ("sum", "matmul"), _linear),
     Rule("not not", ("logical_not",), _logical),
 ]

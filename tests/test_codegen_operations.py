@@ -229,6 +229,20 @@ def structural_cases():
         reductions[name] = [e for k, e in enumerate(reductions[name]) if k != 4]
     return {
         **reductions,
+        "prod": [
+            sd.prod(v), sd.prod(X, axis=0), sd.prod(X, axis=1, keepdims=True), sd.prod(T),
+            sd.prod(T, axis=(0, 2)), sd.prod(T, axis=1), sd.prod(2 * i), sd.gradient(sd.prod(w), w),
+        ],
+        "prod_others": [
+            sd.prod_others(v, 0), sd.prod_others(X, 1) + 1, sd.prod_others(T, 1),
+            sd.prod_others(2 * X, 0), sd.prod_others(i, 0),
+            sd.gradient(sd.sum(sd.prod_others(X, 1) ** 2), X),
+            sd.gradient(sd.sum(sd.prod(v) ** 2), v),
+        ],
+        "cumsum": [
+            sd.cumsum(v), sd.cumsum(X), sd.cumsum(X, axis=1), sd.cumsum(2 * X, axis=0),
+            sd.cumsum(T, axis=1), sd.cumsum(i), sd.gradient(sd.sum(sd.cumsum(X, axis=1) ** 2), X),
+        ],
         "logsumexp": [sd.logsumexp(X), sd.logsumexp(X, axis=0), sd.logsumexp(T, axis=2)],
         "symbol": [X, w, sd.tensor("s"), i, sd.tensor("c", "n", dtype="bool"), v @ X],
         "number": [sp.Integer(3), sp.Rational(1, 3), sp.pi, v + sp.E],

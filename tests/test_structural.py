@@ -74,6 +74,23 @@ CASES = {
             [(1, 3), (3, 1)],
         ]
     ],
+    "prod": [
+        (lambda x: sd.prod(x), lambda x: x.prod(), [(2, 3)]),
+        (lambda x: sd.prod(x, axis=0), lambda x: x.prod(0), [(2, 3)]),
+        (lambda x: sd.prod(x, axis=-1, keepdims=True), lambda x: x.prod(-1, keepdims=True), [(2, 3)]),
+        (lambda x: sd.prod(x, axis=(0, 2)), lambda x: x.prod((0, 2)), [(2, 3, 2)]),
+        (lambda x: sd.prod(x, axis=1), lambda x: x[:, 0], [(2, 1)]),
+    ],
+    "prod_others": [
+        (lambda x: sd.prod_others(x, 0), lambda x: x.prod() / x, [(4,)]),
+        (lambda x: sd.prod_others(x, 1), lambda x: x.prod(1, keepdims=True) / x, [(2, 3, 2)]),
+        (lambda x: sd.prod_others(x, 0), lambda x: np.ones((1, 3)), [(1, 3)]),
+    ],
+    "cumsum": [
+        (lambda x: sd.cumsum(x), lambda x: x.cumsum(), [(2, 3)]),
+        (lambda x: sd.cumsum(x, axis=0), lambda x: x.cumsum(0), [(2, 3)]),
+        (lambda x: sd.cumsum(x, axis=-2), lambda x: x.cumsum(1), [(2, 3, 2)]),
+    ],
     "transpose": [
         (lambda x: sd.transpose(x), lambda x: x.T, [(2, 3)]),
         (lambda x: sd.transpose(x), lambda x: x.T, [(2, 3, 4)]),
@@ -252,6 +269,9 @@ def test_int_and_bool_operands():
         (sd.max(b), 1),
         (k @ k, 21),
         (b @ k, 5),
+        (sd.prod(k), 8),
+        (sd.prod(b), 0),
+        (sd.cumsum(b)[-1], 2),
     ]:
         got = value(expression, values)
         assert got == expected and got.dtype == np.int64
@@ -283,8 +303,19 @@ def test_empty_operands():
         sd.evaluate(sd.max(x, axis=0), {x: empty})
     with pytest.raises(sd.ShapeError, match="max of no elements"):
         sd.max(sd.tensor("x", 0, 3), axis=0)
+    assert sd.evaluate(sd.prod(x), {x: empty}) == 1
     with pytest.raises(sd.SymdiffError, match="argmax"):
         sd.evaluate(sd.argmax(x, axis=0), {x: empty})
+
+
+@pytest.mark.parametrize("data", [[0, 2, 3], [0, 2, 0], [0, 0, 0], [1, 0, -2]])
+@pytest.mark.parametrize("shape", [("n",), (3,), (1, 3), ("m", "n")])
+def test_derivatives_of_a_product_where_elements_are_zero(shape, data):
+    x = sd.tensor("x", *shape)
+    values = {x: np.reshape(np.array(data, float), (1, 3) if len(shape) == 2 else 3)}
+    first = check(sd.prod(x) + sd.sum(x), [x], values)[0]
+    second = check(sd.sum(first * sd.sin(1 + x)), [x], values)[0]
+    check(sd.sum(second * x), [x], values)
 
 
 def test_a_sum_over_nothing_and_a_constant_one():

@@ -57,10 +57,12 @@ class Program:
 
 
 def _prelude(program: Program, walks: Sequence[Walk], body: str) -> list[str]:
+    helpers = _helpers(walks)
+    text = "\n".join([*helpers, body])
     lines = [f"# {comment(program.title)}", ""]
-    lines += ["import math", ""] if "math." in body else []
+    lines += ["import math", ""] if re.search(r"\bmath\.", text) else []
     lines += ["import numpy as np", ""]
-    if re.search(r"\bspecial\.", body):
+    if re.search(r"\bspecial\.", text):
         lines.append("from codegen import special")
     if re.search(r"\bgemm\(", body):
         lines.append("from codegen.blas import gemm")
@@ -73,8 +75,13 @@ def _prelude(program: Program, walks: Sequence[Walk], body: str) -> list[str]:
         lines.append(f"from codegen.vector_math import {', '.join(sorted(vectors))}")
     lines += ["", f"real = np.{program.real}"]
     lines += [f'compiler = Compiler(real="{program.real}", math="{program.math}")', ""]
-    helpers = dict.fromkeys(h for w in walks for h in w.helpers)
-    for name in helpers:
+    return [*lines, *helpers]
+
+
+def _helpers(walks: Sequence[Walk]) -> list[str]:
+    """The functions that phases call."""
+    lines: list[str] = []
+    for name in dict.fromkeys(h for w in walks for h in w.helpers):
         spelling = SPELLING[name]
         text = spelling.accurate if isinstance(spelling, Vector) else spelling
         if isinstance(text, str):

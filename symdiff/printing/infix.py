@@ -131,6 +131,13 @@ def _reduction(name: str) -> Callable[..., str]:
     return write
 
 
+def _along(name: str) -> Callable[..., str]:
+    def write(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
+        return _call(name, printer._print(operands[0]), f"axis={attributes[0]}")
+
+    return write
+
+
 def _matmul(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
     left, right = operands
     return f"{_inside(left, printer, PRODUCT, strict=True)} @ {_inside(right, printer, PRODUCT)}"
@@ -274,7 +281,8 @@ INFIX: dict[str, Callable[..., str]] = {
     "one_hot": _one_hot,
     "size": _size,
     "arange": _plain("arange"),
-    **{n: _reduction(n) for n in ("sum", "max", "min", "logsumexp", "argmax", "argmin")},
+    **{n: _reduction(n) for n in ("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin")},
+    **{n: _along(n) for n in ("prod_others", "cumsum")},
     **{n: _plain(n) for n in ("equal", "not_equal", "less", "less_equal")},
     **{n: _plain(n) for n in ("logical_and", "logical_or", "logical_not")},
 }

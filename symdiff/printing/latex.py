@@ -99,7 +99,7 @@ class LatexStyle(Style):
         return f"{left.text} {'' if tight else chr(92) + ', '}{right.text}"
 
     def operator(self, name: str, axes: Sequence[int] | None) -> str:
-        known = {"sum": r"\sum", "max": r"\max", "min": r"\min"}
+        known = {"sum": r"\sum", "prod": r"\prod", "max": r"\max", "min": r"\min"}
         operator = known.get(name, rf"\operatorname{{{escaped(name)}}}")
         return operator if axes is None else operator + f"_{{{' '.join(map(_axis, axes))}}}"
 

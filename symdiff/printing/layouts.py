@@ -193,6 +193,12 @@ def _reduction(page: Page, node: Node) -> Piece:
     return Piece(operator + inner, CALL, short=False)
 
 
+def _along(page: Page, node: Node) -> Piece:
+    axes = None if node.rank == 1 else node.attributes
+    inner = page.style.parentheses(page.text(node.inputs[0]))
+    return Piece(page.style.operator(node.operation, axes) + inner, CALL, short=False)
+
+
 # --- data movement and leaves ------------------------------------------------------------
 
 
@@ -214,7 +220,7 @@ def _reshape(page: Page, node: Node) -> Piece:
     return Piece(page.style.function("reshape") + page.style.parentheses(inner_text), CALL, False)
 
 
-_REDUCED = {"sum", "max", "min", "logsumexp", "argmax", "argmin"}
+_REDUCED = {"sum", "prod", "max", "min", "logsumexp", "argmax", "argmin"}
 
 
 def _broadcast(page: Page, node: Node) -> Piece:
@@ -323,6 +329,7 @@ LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
     "transpose": _transpose,
     "sum": _sum,
     **dict.fromkeys(_REDUCED - {"sum"}, _reduction),
+    **dict.fromkeys(["prod_others", "cumsum"], _along),
     "reshape": _reshape,
     "broadcast_to": _broadcast,
     "index": _index,

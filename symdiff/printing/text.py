@@ -122,7 +122,7 @@ class TextStyle(Style):
 
     def operator(self, name: str, axes: Sequence[int] | None) -> str:
         indices = "" if axes is None else "".join(_axis(a) for a in axes)
-        return {"sum": "Σ", "concatenate": "concat"}.get(name, name) + indices
+        return {"sum": "Σ", "prod": "∏", "concatenate": "concat"}.get(name, name) + indices
 
     def function(self, name: str) -> str:
         return self.functions.get(name, name)
