@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import threading
@@ -110,13 +111,24 @@ def _load(path: Path, name: str) -> ModuleType:
     return module
 
 
+def _load_or_compile(path: Path, name: str) -> ModuleType:
+    """Load a kernel; machine code that cannot be read is thrown away."""
+    try:
+        return _load(path, name)
+    except Exception:
+        if not (path.parent / "__pycache__").exists():
+            raise
+        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+        return _load(path, name)
+
+
 def build(source: str) -> Callable[..., None]:
     """The compiled entry of a kernel; from memory, from disk, or compiled now."""
     name = fingerprint(source)
     with _lock:
         if name not in _loaded:
             path = _write(source, name)
-            _loaded[name] = _load(path, f"symdiff_kernel_{name}").run
+            _loaded[name] = _load_or_compile(path, f"symdiff_kernel_{name}").run
         return _loaded[name]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symdiff.binding import as_array, bind, check_names
+from symdiff.binding import as_array, bind, by_symbol, check_names, is_symbol
 from symdiff.bridge import describe, to_graph
 from symdiff.errors import BindingError, InvalidArgument, InvalidType
 from symdiff.graph import Node, leaves
@@ -81,7 +81,7 @@ class CompiledFunction:
             raise BindingError(
                 f"the function takes {len(self.inputs)} arrays ({names}), got {len(arrays)}"
             )
-        values = dict(zip(self.inputs, arrays, strict=True))
+        values = by_symbol(dict(zip(self.inputs, arrays, strict=True)))
         results = self._call_ufunc(values) if self._ufunc else self._call(values)
         return results[0] if self._single else results
 
@@ -119,7 +119,7 @@ class CompiledFunction:
 
     def plain(self, *arrays: Any) -> Any:
         """Run the text of the kernel as plain Python; slow, for checking."""
-        values = dict(zip(self.inputs, arrays, strict=True))
+        values = by_symbol(dict(zip(self.inputs, arrays, strict=True)))
         call = self._call_ufunc if self._ufunc else self._call
         results = call(values, plain=True)
         return results[0] if self._single else results
@@ -139,13 +139,13 @@ class CompiledFunction:
 
 
 def _input_node(symbol: Any) -> Node:
-    node = to_graph(as_expression(symbol))
+    node = to_graph(symbol if is_symbol(symbol) else as_expression(symbol))
     if node.operation != "symbol":
         raise InvalidType(f"inputs= lists symbols, got {symbol}")
     return node
 
 
-def compile(  # noqa: A001
+def compile(
     expressions: Any,
     inputs: Any = None,
     dtype: Any = "float64",

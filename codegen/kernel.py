@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from symdiff.bridge import describe
-from symdiff.errors import IndexOutOfRange, InvalidArgument, ShapeError
+from symdiff.errors import IndexOutOfRange, InvalidArgument, LinearAlgebraError, ShapeError
 from symdiff.graph import Node, is_literal, walk
+from symdiff.matrices import INDEFINITE, MATRICES, SINGULAR
 from symdiff.shapes import Size, concrete_shape
 
 from .build import build, build_plain
@@ -95,11 +96,11 @@ def work_per_row(roots: Sequence[Node], rows: Any) -> float:
         if not sampled or node.row.kind == "leaf":
             continue
         shape = node.shape
-        if node.operation in ("sum", "prod", "max", "min", "logsumexp"):
+        if node.operation in ("sum", "prod", "max", "min", "logsumexp", *MATRICES):
             shape = node.inputs[0].shape
         sizes = [d if isinstance(d, int) else 32 for d in shape if d != rows]
         elements = math.prod(sizes)
-        if node.operation == "matmul":
+        if node.operation == "matmul" or node.operation in MATRICES:
             inner = node.inputs[0].shape[-1]
             elements *= inner if isinstance(inner, int) else 1
         total += elements * _COST.get(node.operation, 1)
@@ -274,14 +275,20 @@ def chunking(lowered: Lowered, values: Mapping[str, int], work: float) -> tuple[
     return max(1, math.ceil(grain), GEMM_ROWS if tiled else 1), most
 
 
+MATRIX_PROBLEMS = {3: SINGULAR, 4: INDEFINITE}
+"""What a status says of a matrix."""
+
+
 def check_status(status: np.ndarray, what: str) -> None:
-    """Raise where a kernel met an index out of range."""
+    """Raise where a kernel met an index out of range, or a matrix that it cannot take."""
     if status[0] == 1:
         raise IndexOutOfRange(f"an index tensor of {what} points outside its axis")
     if status[0] == 2:
         raise IndexOutOfRange(
             f"the labels of {what} must lie in 0..classes-1: a label is outside this range"
         )
+    if status[0] in MATRIX_PROBLEMS:
+        raise LinearAlgebraError(f"{what}: {MATRIX_PROBLEMS[int(status[0])]}")
 
 
 @dataclass

@@ -13,6 +13,7 @@ from .loop_ir import (
     Expr,
     Gemm,
     Phase,
+    Routine,
     Store,
     Update,
     Var,
@@ -61,6 +62,8 @@ def used_buffers(phase: Phase) -> list[Buffer]:
                 found.setdefault(load.buffer)
             if isinstance(s, (Store, Update)):
                 found.setdefault(s.buffer)
+            elif isinstance(s, Routine):
+                found.update(dict.fromkeys(s.buffers))
             elif isinstance(s, Gemm):
                 for matrix in (s.a, s.b, s.c):
                     found.setdefault(matrix.buffer)

@@ -4,12 +4,13 @@
 
     Kernel    := Phase*                       phases run in order, a barrier between them
     Phase     := serial Stmt* | rows Stmt*    on one thread | on chunks of the rows, in threads
-    Stmt      := Store | Update | Let | Loop | Gemm
+    Stmt      := Store | Update | Let | Loop | Gemm | Routine
     Store     := buffer[index*] = Expr
     Update    := buffer[index*] op= Expr      op is add, maximum or minimum
     Let       := name = Expr
     Loop      := for name in range(extent): Stmt*
     Gemm      := C[m, n] (+)= A[m, k] B[k, n] on matrices in memory
+    Routine   := a helper of the spelling table on whole buffers and sizes
     Expr      := Const | Var | Load | Call
     Load      := buffer[index*]
     Call      := operation(Expr*)             operations of the spelling table
@@ -184,7 +185,17 @@ class Gemm:
     formula: str = ""
 
 
-Statement = Store | Update | Let | Loop | Gemm
+@dataclass
+class Routine:
+    """``name(buffers…, sizes…, status)``: a helper that reads and writes whole buffers."""
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    sizes: tuple[Expr, ...]
+    formula: str = ""
+
+
+Statement = Store | Update | Let | Loop | Gemm | Routine
 
 
 @dataclass
@@ -265,6 +276,8 @@ def expressions(statement: Statement) -> list[Expr]:
         return [statement.value]
     if isinstance(statement, Loop):
         return [statement.extent]
+    if isinstance(statement, Routine):
+        return list(statement.sizes)
     result = [statement.m, statement.n, statement.k]
     for matrix in (statement.a, statement.b, statement.c):
         result += [matrix.offset, matrix.stride]
@@ -324,6 +337,9 @@ def map_statement(statement: Statement, function: Callable[[Expr], Expr | None])
         case Loop():
             body = [map_statement(s, function) for s in statement.body]
             return Loop(statement.counter, new(statement.extent), body, statement.formula)
+        case Routine():
+            sizes = tuple(map(new, statement.sizes))
+            return Routine(statement.name, statement.buffers, sizes, statement.formula)
         case Gemm():
             return Gemm(
                 matrix(statement.c), matrix(statement.a), matrix(statement.b),
@@ -368,6 +384,9 @@ def dump(body: list[Statement], indent: str = "") -> str:
             case Loop():
                 lines.append(f"{indent}for {s.counter} in range({text(s.extent)}):")
                 lines.append(dump(s.body, indent + "    "))
+            case Routine():
+                arguments = [*(b.name for b in s.buffers), *map(text, s.sizes)]
+                lines.append(f"{indent}{s.name}({', '.join(arguments)})")
             case Gemm():
                 sign = "+=" if s.accumulate else "="
                 lines.append(f"{indent}{s.c.buffer.name} {sign} {s.a.buffer.name} @ {s.b.buffer.name}")

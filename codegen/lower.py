@@ -40,6 +40,7 @@ from .loop_ir import (
     plus,
     times,
 )
+from .matrices import MATRIX_NESTS
 from .names import Names
 from .rows import row_axis
 from .schedule import MOVES, Schedule, operand_source, schedule
@@ -960,6 +961,7 @@ _NESTS: dict[str, Callable[[Lowering, Node, Buffer, int | None, str], None]] = {
     "argmin": _arg,
     "matmul": _matmul,
     "index_add": _scatter,
+    **MATRIX_NESTS,
 }
 """Structural operations that are computed into memory by loops of their own."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from symdiff.binding import bind, check_names, unify
+from symdiff.binding import SymbolDict, bind, by_symbol, check_names, unify
 from symdiff.errors import InvalidArgument, InvalidType, ShapeError
 from symdiff.gradient import loss_node, parameter_nodes, pullback
 from symdiff.graph import Node, apply, leaves, number
@@ -73,8 +73,8 @@ class Objective:
         self._options = Options(dtype_name(dtype), target, math)
         self._threads = check_threads(threads)
         self._loss = loss
-        self._starts = {s: np.asarray(v, np.float64) for s, v in parameters.items()}
-        self._values = dict(data or {})
+        self._starts = {s: np.asarray(v, np.float64) for s, v in by_symbol(parameters).items()}
+        self._values = dict(by_symbol(data or {}))
         self._reduction = reduction
         self._prepare()
 
@@ -116,6 +116,7 @@ class Objective:
 
     def pack(self, values: Mapping[Any, Any]) -> np.ndarray:
         """One flat vector from ``{symbol: array}``, in the order of the parameters."""
+        values = by_symbol(values)
         check_names(self._parameters, values)
         parts = []
         for symbol, shape in self._shapes.items():
@@ -130,7 +131,7 @@ class Objective:
     def unpack(self, theta: Any) -> dict[Any, Any]:
         """``{symbol: array}`` from a flat vector."""
         theta = self._flat(theta, "theta")
-        result = {}
+        result = SymbolDict()
         position = 0
         for symbol, shape in self._shapes.items():
             count = int(np.prod(shape))

@@ -57,6 +57,7 @@ def beyond(x: Any) -> bool:
 
 
 def sigmoid(x: Any) -> Any:
+    """As NumPy computes it without overflow."""
     z = np.exp(-abs(x))
     return (z if x < 0 else x.dtype.type(1)) / (x.dtype.type(1) + z)
 
@@ -66,10 +67,12 @@ def _bend(x: Any) -> Any:
 
 
 def softplus(x: Any) -> Any:
+    """As NumPy computes it without overflow."""
     return np.maximum(x, x.dtype.type(0)) + _bend(x)
 
 
 def log_sigmoid(x: Any) -> Any:
+    """As NumPy computes it without overflow."""
     return np.minimum(x, x.dtype.type(0)) - _bend(x)
 
 

@@ -151,6 +151,16 @@ def _matmul(node: Node, axis: Any, inputs: list[Any]) -> list[bool] | None:
     return result
 
 
+def _stacked(node: Node, axis: Any, inputs: list[Any], lead: int) -> list[bool] | None:
+    """Rows count the matrices of a stack, never the rows of one matrix."""
+    result = []
+    for operand, a in zip(node.inputs, inputs, strict=True):
+        if a is not None and (axis >= lead or a < 0 or a + lead - (operand.rank - 2) != axis):
+            return None
+        result.append(a is not None)
+    return result
+
+
 def _transpose(node: Node, axis: Any, inputs: list[Any]) -> list[bool]:
     return [inputs[0] is not None and node.attributes[0][axis] == inputs[0]]
 
@@ -209,6 +219,10 @@ _LOCAL = {
     "argmax": _reduction,
     "argmin": _reduction,
     "matmul": _matmul,
+    **dict.fromkeys(("det", "logdet"), lambda n, axis, i: _stacked(n, axis, i, n.rank)),
+    **dict.fromkeys(
+        ("inv", "solve", "cholesky"), lambda n, axis, i: _stacked(n, axis, i, n.rank - 2)
+    ),
     "transpose": _transpose,
     "reshape": _reshape,
     "broadcast_to": _broadcast,

@@ -38,11 +38,20 @@ class Compiler:
 
     def helper(self, function: Callable[..., Any]) -> Any:
         """A function of scalars."""
-        return njit(**self.options)(function)
+        return self._part(function)
 
     def phase(self, function: Callable[..., Any]) -> Any:
         """A function on pointers; compiled when the entry that calls it is."""
-        return njit(**self.options)(function)
+        return self._part(function)
+
+    def _part(self, function: Callable[..., Any]) -> Any:
+        """What the entry calls becomes part of it.
+
+        Otherwise a process that compiles runs the first of two copies of the function, a process
+        that reads the kernel from disk the second, which LLVM has optimised once more: their
+        results differ in the last digit.
+        """
+        return njit(forceinline=True, **self.options)(function)
 
     def entry(self, function: Callable[..., Any]) -> Any:
         """The function that Python calls: ints and addresses only. Cached on disk."""

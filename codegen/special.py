@@ -54,27 +54,30 @@ def _register(routine: str, arguments: int = 1) -> Any:
     symbol = f"symdiff_special_{routine}"
     llvm.add_symbol(symbol, get_cython_function_address(_MODULE, name))
     # the last argument says that no Python subclass overrides the routine
-    return types.ExternalFunction(
-        symbol, types.float64(*[types.float64] * arguments, types.int32)
-    )
+    return types.ExternalFunction(symbol, types.float64(*[types.float64] * arguments, types.int32))
+
+
+def _named(function: Any, name: str) -> Any:
+    """Compile a function under a name of its own.
+
+    LLVM takes two functions of one name for the same, and Numba tells functions of one name
+    apart by a number that another process, which reads the kernel from disk, counts anew.
+    """
+    function.__name__ = function.__qualname__ = name
+    return njit(function)
 
 
 def _function(routine: str, arguments: int = 1) -> Any:
     """A routine as a function for kernels; float32 operands are widened."""
     external = _register(routine, arguments)
-    if arguments == 1:
 
-        @njit
-        def one(x: Any) -> Any:
-            return external(x, np.int32(0))
+    def one(x: Any) -> Any:
+        return external(x, np.int32(0))
 
-        return one
-
-    @njit
     def two(x: Any, y: Any) -> Any:
         return external(x, y, np.int32(0))
 
-    return two
+    return _named(one if arguments == 1 else two, f"special_{routine}")
 
 
 def _result_of(routine: str, count: int, position: int) -> Any:
@@ -99,11 +102,10 @@ def _result_of(routine: str, count: int, position: int) -> Any:
 
         return types.float64(types.float64), generate
 
-    @njit
     def function(x: Any) -> Any:
         return call(np.float64(x))
 
-    return function
+    return _named(function, f"special_{routine}_{position}")
 
 
 beta = _function("beta", 2)

@@ -67,7 +67,9 @@ class Value:
         """A constant of the same type."""
         return self._new(self._other(number))
 
-    def _apply(self, floating: str, integer: str, other: Value | float, swap: bool = False) -> Value:
+    def _apply(
+        self, floating: str, integer: str, other: Value | float, swap: bool = False
+    ) -> Value:
         name = integer if isinstance(self._value.type, ir.IntType) else floating
         operands = [self._value, self._other(other)]
         return self._new(getattr(self._builder, name)(*(operands[::-1] if swap else operands)))
@@ -134,15 +136,11 @@ class Value:
         """``yes if self else no`` of values that are both computed."""
         known = yes if isinstance(yes, Value) else no
         assert isinstance(known, Value)
-        return self._new(
-            self._builder.select(self._value, known._other(yes), known._other(no))
-        )
+        return self._new(self._builder.select(self._value, known._other(yes), known._other(no)))
 
     def fma(self, factor: Value | float, term: Value | float) -> Value:
         """``self * factor + term`` with one rounding, on every machine."""
-        return self._new(
-            self._builder.fma(self._value, self._other(factor), self._other(term))
-        )
+        return self._new(self._builder.fma(self._value, self._other(factor), self._other(term)))
 
     def bits(self) -> Value:
         """The bits of a floating number as an integer."""

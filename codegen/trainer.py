@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from symdiff import optimizers
-from symdiff.binding import bind, check_names, unify
+from symdiff.binding import SymbolDict, bind, by_symbol, check_names, unify
 from symdiff.bridge import describe, to_graph
 from symdiff.errors import (
     BindingError,
-    IndexOutOfRange,
     InvalidArgument,
     InvalidType,
     ShapeError,
@@ -31,11 +29,9 @@ from .data import Plan, plan_batches
 from .history import History
 from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
 from .labels import check_labels
+from .loop import Loop
 from .training import TrainingKernel, UpdateRule
 from .vectorise import SAMPLES, is_scalar, vectorise
-
-BLOCK_SECONDS = 0.15
-"""Python gets control back about this often, for progress and for Ctrl-C."""
 
 Callback = Callable[["Trainer", History], Any]
 
@@ -108,7 +104,7 @@ class Trainer:
                 "call the class: sd.optimizers.Adam(1e-3)"
             )
         self._loss = as_expression(loss)
-        self._start = dict(parameters)
+        self._start = dict(by_symbol(parameters))
         self._optimizer = optimizer
         self._options = Options(dtype_name(dtype), target, math)
         self._threads = check_threads(threads)
@@ -143,7 +139,9 @@ class Trainer:
 
     def reset(self) -> None:
         """Start anew: parameters, optimizer state, step count and random stream."""
-        self._random = np.array([np.random.SeedSequence(self._seed).generate_state(1, np.uint64)[0]])
+        self._random = np.array(
+            [np.random.SeedSequence(self._seed).generate_state(1, np.uint64)[0]]
+        )
         self._steps = 0
         self._epochs = 0
         self._sizes: dict[Size, int] = {}
@@ -178,7 +176,9 @@ class Trainer:
             position += value.size
         self._flat = np.concatenate(parts).astype(self._options.dtype)
         self._state = self._rule.start(self._flat.size, self._options.dtype)
-        self._sizes = {s: v for s, v in sizes.items() if any(_mentions(n, s) for n in self._parameters)}
+        self._sizes = {
+            s: v for s, v in sizes.items() if any(_mentions(n, s) for n in self._parameters)
+        }
 
     # --- what a user reads ---------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class Trainer:
     def parameters(self) -> dict[Any, Any]:
         """Copies of the current values by symbol."""
         flat = self._started()
-        result = {}
+        result = SymbolDict()
         for node, slot, shape in zip(self._parameters, self._slots, self._shapes, strict=True):
             value = flat[slot : slot + int(np.prod(shape))].reshape(shape).copy()
             result[node.attributes[0]] = value[()] if value.ndim == 0 else value
@@ -325,7 +325,7 @@ class Trainer:
         largest = int(np.diff(plan.offsets).max()) if bound.samples is not None else 1
         run = kernel.bind(bound.arrays, bound.sizes, flat, self._state, self._threads, largest)
         watch = bool(metrics) or checked is not None or callback is not None
-        loop = _Loop(self, run, plan, history, record, watch, progress)
+        loop = Loop(self, run, plan, history, record, watch, progress)
         for _ in loop.epochs():
             self._watch(history, bound, checked, metrics or {})
             if callback is not None and callback(self, history):
@@ -355,6 +355,7 @@ class Trainer:
                     )
 
     def _bind(self, data: Mapping[Any, Any]) -> Bound:
+        data = by_symbol(data)
         check_names(self._data, data)
         vectors: frozenset[Node] = frozenset()
         if self._per_sample(self._data):
@@ -376,9 +377,7 @@ class Trainer:
         """The loss and metrics on data, by name: ``{"loss": …, "accuracy": …}``."""
         return self._measure(self._bind(data), metrics or {}, loss=True)
 
-    def _measure(
-        self, bound: Bound, metrics: Mapping[str, Any], loss: bool
-    ) -> dict[str, float]:
+    def _measure(self, bound: Bound, metrics: Mapping[str, Any], loss: bool) -> dict[str, float]:
         roots = [self._reduced(bound.vectors)] if loss else []
         names = ["loss"] if loss else []
         for name, expression in metrics.items():
@@ -404,7 +403,7 @@ class Trainer:
         data : dict
             ``{symbol: array}`` for the symbols of the expression that are not parameters.
         """
-        data = {} if data is None else data
+        data = {} if data is None else by_symbol(data)
         single = not isinstance(expression, (list, tuple))
         roots = stabilise(
             [to_graph(as_expression(e)) for e in ([expression] if single else expression)]
@@ -481,104 +480,6 @@ class Bound:
         self.vectors = vectors
         self.rows = rows
         self.samples = samples
-
-
-class _Loop:
-    """Runs a plan in blocks of steps, and records losses."""
-
-    def __init__(
-        self, trainer: Trainer, run: Any, plan: Plan, history: History, record: str,
-        watch: bool, progress: bool,
-    ) -> None:  # fmt: skip
-        self.trainer = trainer
-        self.run = run
-        self.plan = plan
-        self.history = history
-        self.record = record
-        self.watch = watch
-        self.progress = progress
-        self.sum = 0.0
-        self.weight = 0.0
-
-    def epochs(self) -> Any:
-        """Run; yields after every epoch where somebody watches, else at the end."""
-        plan = self.plan
-        trainer = self.trainer
-        done = 0
-        block = 1 if plan.steps > 1 else plan.steps
-        base_steps, base_epochs = trainer._steps, trainer._epochs
-        epochs = -(-plan.steps // plan.per_pass)
-        bar = _progress_bar(plan.steps) if self.progress else None
-        try:
-            while done < plan.steps:
-                count = min(block, plan.steps - done)
-                if self.watch:
-                    count = min(count, plan.per_pass - done % plan.per_pass)
-                started = time.perf_counter()
-                losses = self._block(done, count, base_steps, base_epochs)
-                elapsed = time.perf_counter() - started
-                self._record(done, losses)
-                done += count
-                trainer._steps = base_steps + done
-                if plan.passes_are_epochs:
-                    trainer._epochs = base_epochs + done // plan.per_pass
-                if bar is not None:
-                    bar.update(count)
-                    epoch = min(-(-done // plan.per_pass), epochs)
-                    bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
-                    bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
-                if done > 1:  # the first block holds the compilation
-                    rate = count / max(elapsed, 1e-6)
-                    block = max(1, min(int(rate * BLOCK_SECONDS), 8 * block, 1 << 22))
-                else:
-                    block = min(64, plan.steps)
-                if self.watch and done % plan.per_pass == 0:
-                    yield done // plan.per_pass
-            if self.watch and plan.steps % plan.per_pass:
-                yield epochs
-        finally:
-            if bar is not None:
-                bar.close()
-
-    def _block(self, done: int, count: int, steps: int, epochs: int) -> np.ndarray:
-        trainer, plan = self.trainer, self.plan
-        flat, state = trainer._started(), trainer._state
-        kept = flat.copy(), state.copy()
-        losses, status = self.run(
-            done, count, steps, epochs, plan.shuffled, plan.offsets, plan.order, trainer._random
-        )
-        if status:
-            flat[...], state[...] = kept
-            raise IndexOutOfRange(
-                "an index or a label is out of range for a sample of this batch; the parameters "
-                f"are those after step {steps + done}"
-            )
-        return losses
-
-    def _record(self, done: int, losses: np.ndarray) -> None:
-        plan = self.plan
-        if self.record == "step":
-            self.history.loss.extend(map(float, losses))
-            return
-        weights = plan.weights(done, len(losses))
-        position = 0
-        while position < len(losses):
-            left = plan.per_pass - (done + position) % plan.per_pass
-            part = slice(position, min(position + left, len(losses)))
-            terms = losses[part].astype(np.float64) * weights[part]
-            # one after the other: how long a block is depends on the time that steps take
-            self.sum = float(np.cumsum(np.append(self.sum, terms))[-1])
-            self.weight += float(weights[part].sum())
-            position = part.stop
-            if (done + position) % plan.per_pass == 0 or done + position == plan.steps:
-                self.history.loss.append(self.sum / self.weight)
-                self.sum = self.weight = 0.0
-
-
-def _progress_bar(steps: int) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=steps, unit="step")
 
 
 def over_samples(root: Node, reduction: str) -> Node:

@@ -123,8 +123,8 @@ CONSTANTS = {
         ln2=(0.6931471824645996, -1.9046542121259336e-09),
         half_pi=(1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
         exp=(
-            0.5, 0.1666654348373413, 0.04166628047823906, 0.008366577327251434,
-            0.0013946439139544964,
+            0.5, 0.1666666716337204, 0.04166635498404503, 0.008333273231983185,
+            0.0013940997887402773, 0.00019914156291633844,
         ),
         log=(
             -0.49999988079071045, 0.3333330750465393, -0.2500152289867401, 0.2000301629304886,
@@ -167,40 +167,42 @@ def _with_sign_of(x: Value, sign: Value) -> Value:
 # --- exponentials ------------------------------------------------------------------------
 
 
-def _reduce(x: Value, bias: int) -> tuple[Value, Value, Value]:
-    """``x = n ln 2 + r``: bits that end in n + bias, then n, and r without the low part of ln 2."""
+def _reduce(x: Value, bias: int, keep: bool) -> tuple[Value, Value]:
+    """``x = n ln 2 + r``: bits that end in n + bias, and ``exp(r) − 1``.
+
+    With ``keep``, what rounding takes from r is added again.
+    """
     c = _constants(x)
     shifted = x.fma(c.log2_e, c.rounder + bias)
     n = shifted - (c.rounder + bias)
-    return shifted.bits(), n, n.fma(-c.ln2[0], x)
+    exact = n.fma(-c.ln2[0], x)
+    r = n.fma(-c.ln2[1], exact)
+    tail = _polynomial(r, c.exp)
+    if not keep:
+        return shifted.bits(), (r * r).fma(tail, r)
+    return shifted.bits(), (r * r).fma(tail, n.fma(-c.ln2[1], exact - r)) + r
 
 
-def _exp(x: Value) -> Value:
+def _exp(x: Value, keep: bool = False) -> Value:
     """The exponential of a number between ``lowest`` and ``highest``, or of NaN."""
-    c = _constants(x)
-    bits, n, r = _reduce(x, 2 * x.format.bias)
-    r = n.fma(-c.ln2[1], r)
-    result = 1.0 + (r * r).fma(_polynomial(r, c.exp), r)
+    bits, e = _reduce(x, 2 * x.format.bias, keep)
     # 2ⁿ in two factors: there is no 2¹⁰²⁴, and 2⁻¹⁰⁷⁴ is subnormal
     half = bits >> 1
     mantissa = x.format.mantissa
-    return result * (half << mantissa).number() * ((bits - half) << mantissa).number()
+    return (1.0 + e) * (half << mantissa).number() * ((bits - half) << mantissa).number()
 
 
 def _exp_minus(x: Value) -> Value:
     """``exp(−x)`` of a number that is not negative, or of NaN."""
     lowest = _constants(x).lowest
-    return _exp(-(x > -lowest).choose(-lowest, x))
+    return _exp(-(x > -lowest).choose(-lowest, x), keep=True)
 
 
-def _expm1(x: Value, scale: int = 0) -> tuple[Value, Value]:
-    """``(s, e)`` where ``exp(x) − 1`` is ``(s e + s) 2**scale − 1`` and s is a power of two."""
-    c = _constants(x)
-    bits, n, exact = _reduce(x, x.format.bias - scale)
-    r = n.fma(-c.ln2[1], exact)
-    lost = n.fma(-c.ln2[1], exact - r)  # what rounding took from r
-    e = (r * r).fma(_polynomial(r, c.exp), r.fma(lost, lost)) + r
-    return (bits << x.format.mantissa).number(), e
+def _half_expm1(x: Value) -> Value:
+    """``(exp(x) − 1) / 2``; half of it, since there is no 2¹⁰²⁴."""
+    bits, e = _reduce(x, x.format.bias - 1, keep=True)
+    s = (bits << x.format.mantissa).number()
+    return s.fma(e, s - 0.5)
 
 
 @function
@@ -217,9 +219,8 @@ def expm1(x: Value) -> Value:
     c = _constants(x)
     y = (x > c.highest).choose(c.highest, x)
     y = (y < -c.top).choose(-c.top, y)
-    s, e = _expm1(y, scale=1)  # half the result, since there is no 2¹⁰²⁴
-    tiny = _magnitude(x) < 0.5**x.format.mantissa
-    return tiny.choose(x, 2.0 * s.fma(e, s - 0.5))
+    tiny = _magnitude(x) < x.format.epsilon
+    return tiny.choose(x, 2.0 * _half_expm1(y))
 
 
 @function
@@ -228,16 +229,19 @@ def tanh(x: Value) -> Value:
     c = _constants(x)
     y = _magnitude(x)
     y = (y > c.top / 2).choose(c.top / 2, y)
-    s, e = _expm1(y + y)
-    w = s.fma(e, s - 1.0)
-    return _with_sign_of(w / (w + 2.0), x)
+    h = _half_expm1(y + y)
+    # h / (1 + h), so written that roundings count for little
+    lead = (h > 1.0).choose(1.0, h)
+    return _with_sign_of(lead - lead * lead / (1.0 + h), x)
 
 
 @function
 def sigmoid(x: Value) -> Value:
     """``1 / (1 + exp(−x))``."""
     z = _exp_minus(_magnitude(x))
-    return (x < 0.0).choose(z, 1.0) / (1.0 + z)
+    # lead / (1 + z), so written that roundings count for little
+    lead = (x < 0.0).choose(z, 1.0)
+    return lead - lead * z / (1.0 + z)
 
 
 # --- logarithms --------------------------------------------------------------------------
@@ -254,10 +258,11 @@ def _mantissa(x: Value) -> tuple[Value, Value, Value]:
     return bits & -whole, k - float(whole + format.bias), m
 
 
-def _log(k: Value, f: Value) -> Value:
-    """``k ln 2 + log(1 + f)``."""
+def _log(k: Value, f: Value, rest: Value | float = 0.0) -> Value:
+    """``k ln 2 + log(1 + f) + rest``, small terms first."""
     c = _constants(f)
-    return k.fma(c.ln2[0], k.fma(c.ln2[1], (f * f).fma(_polynomial(f, c.log), f)))
+    rest = (f * f).fma(_polynomial(f, c.log), k.fma(c.ln2[1], rest))
+    return k.fma(c.ln2[0], rest + f)
 
 
 @function
@@ -277,7 +282,8 @@ def _log1p(x: Value, lost: Value) -> Value:
     exponent, k, m = _mantissa(1.0 + x)
     inverse = (((2 * format.bias) << format.mantissa) - exponent).number()  # 2⁻ᵏ
     correction = (x > 1.0 / format.epsilon).choose(0.0, lost * inverse)
-    return _log(k, m - 1.0 + correction)
+    f = m - 1.0
+    return _log(k, f, correction * f.fma(f - 1.0, 1.0))  # over 1 + f, about
 
 
 @function

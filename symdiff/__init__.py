@@ -12,6 +12,7 @@ Examples
 from typing import Any
 
 from . import init, layers, losses, optimizers
+from . import matrix_expressions as _matrix_expressions  # noqa: F401  (completes the table)
 from .arrays import (
     absolute,
     acos,
@@ -95,6 +96,7 @@ from .errors import (
     IndexOutOfRange,
     InvalidArgument,
     InvalidType,
+    LinearAlgebraError,
     ParseError,
     ShapeError,
     SymdiffError,
@@ -103,6 +105,7 @@ from .errors import (
 from .evaluate import evaluate
 from .gradient import gradient
 from .language import broadcast_to, constant, matmul, reshape, shape, tensor, transpose
+from .linear_algebra import cholesky, det, inv, logdet, matrix_power, solve
 from .optimizers import epoch, step
 from .parse import parse
 from .products import diag, dot, einsum, kron, norm, outer, trace
@@ -115,6 +118,7 @@ __all__ = [
     "IndexOutOfRange",
     "InvalidArgument",
     "InvalidType",
+    "LinearAlgebraError",
     "ParseError",
     "ShapeError",
     "SymdiffError",
@@ -132,6 +136,7 @@ __all__ = [
     "atanh",
     "broadcast_to",
     "check_gradient",
+    "cholesky",
     "clip",
     "concatenate",
     "constant",
@@ -139,6 +144,7 @@ __all__ = [
     "cosh",
     "cumsum",
     "derive",
+    "det",
     "diag",
     "digamma",
     "dot",
@@ -161,6 +167,7 @@ __all__ = [
     "hessian",
     "hvp",
     "init",
+    "inv",
     "jacobian",
     "jvp",
     "kron",
@@ -173,6 +180,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logaddexp",
+    "logdet",
     "loggamma",
     "logical_and",
     "logical_not",
@@ -181,6 +189,7 @@ __all__ = [
     "logsumexp",
     "losses",
     "matmul",
+    "matrix_power",
     "max",
     "maximum",
     "mean",
@@ -205,6 +214,7 @@ __all__ = [
     "sinh",
     "softmax",
     "softplus",
+    "solve",
     "sqrt",
     "square",
     "stack",

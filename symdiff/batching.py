@@ -68,6 +68,23 @@ def _matmul(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension
     return reshape(matmul(left, right), (size, *node.shape))
 
 
+def _stacks(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    """Operations on matrices take stacks of them as they are."""
+    return apply(node.operation, *inputs)
+
+
+def _solve(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    a, b = inputs
+    if node.rank == 1 and not stacked[0]:  # the right sides are columns of one matrix
+        return swap_last(apply("solve", a, swap_last(b)))
+    if node.rank == 1:
+        return reshape(apply("solve", a, reshape(b, (*b.shape, 1))), (size, *node.shape))
+    rank = max(x.rank - s for x, s in zip(inputs, stacked, strict=True))
+    return apply(
+        "solve", *(_lead(x, rank) if s else x for x, s in zip(inputs, stacked, strict=True))
+    )
+
+
 def _index(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
     if any(stacked[1:]):
         raise UnsupportedOperation("an index that depends on the stacked symbol has no derivative")
@@ -114,6 +131,8 @@ def _concatenate(node: Node, inputs: list[Node], stacked: list[bool], size: Dime
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin"), _reduction),
     **dict.fromkeys(("prod_others", "cumsum"), _along),
+    **dict.fromkeys(("det", "logdet", "inv", "cholesky"), _stacks),
+    "solve": _solve,
     "transpose": _transpose,
     "reshape": _reshape,
     "broadcast_to": _broadcast,

@@ -14,14 +14,46 @@ from .graph import Node, walk
 from .shapes import Size, concrete_shape, text
 
 
+def is_symbol(value: Any) -> bool:
+    """Whether a value names something that can be bound: a symbol or a ``MatrixSymbol``."""
+    return isinstance(value, (sp.Symbol, sp.MatrixSymbol))
+
+
 def symbol_of(key: Any) -> sp.Symbol:
-    """The symbol that a binding names."""
+    """The symbol that a binding names; the tensor symbol of a ``MatrixSymbol``."""
+    if isinstance(key, sp.MatrixSymbol):
+        from .matrix_expressions import matrix_tensor
+
+        return matrix_tensor(key)
     if not isinstance(key, sp.Symbol):
         raise InvalidType(
             f"values are bound to symbols, got the key {key!r} of type {type(key).__name__}; "
             "use the symbol itself, not its name"
         )
     return key
+
+
+class SymbolDict(dict[Any, Any]):
+    """Values by symbol; a ``MatrixSymbol`` finds the value of its tensor symbol."""
+
+    def __missing__(self, key: Any) -> Any:
+        if isinstance(key, sp.MatrixSymbol):
+            return self[symbol_of(key)]
+        raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(symbol_of(key) if isinstance(key, sp.MatrixSymbol) else key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of a symbol, or the default."""
+        return self[key] if key in self else default
+
+
+def by_symbol(values: Any) -> Any:
+    """A user's ``{symbol: value}`` in which every ``MatrixSymbol`` is its tensor symbol."""
+    if not isinstance(values, Mapping) or not any(isinstance(k, sp.MatrixSymbol) for k in values):
+        return values
+    return SymbolDict({symbol_of(k): v for k, v in values.items()})
 
 
 def as_array(value: Any, symbol: Any, node_dtype: str, dtype: Any) -> np.ndarray:
@@ -136,6 +168,7 @@ def bind(
     With ``ufunc`` scalar symbols take arrays of any shapes that broadcast. ``known`` sizes are
     those that the parameters of a model fix.
     """
+    values = by_symbol(values)
     needed = required_sizes(roots)
     symbols = [*symbols, *size_sources(symbols, values, needed)]
     check_names(symbols, values, surplus)
@@ -179,7 +212,7 @@ def size_sources(
     known = {d for node in symbols for d in node.shape}
     found = []
     for symbol in values if isinstance(values, Mapping) else ():
-        node = to_graph(symbol) if isinstance(symbol, sp.Symbol) else None
+        node = to_graph(symbol) if is_symbol(symbol) else None
         if node is None or node.operation != "symbol" or node in symbols:
             continue
         if any(d in needed and d not in known for d in node.shape):
@@ -201,10 +234,13 @@ def required_sizes(roots: Sequence[Node]) -> set[Size]:
 
 
 __all__ = [
+    "SymbolDict",
     "SymdiffError",
     "as_array",
     "bind",
+    "by_symbol",
     "check_names",
+    "is_symbol",
     "required_sizes",
     "symbol_of",
     "to_graph",

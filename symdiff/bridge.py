@@ -254,6 +254,10 @@ FROM_SYMPY: dict[type, Callable[..., Node]] = {
 """How each SymPy class becomes nodes: ``(expression, *inputs) -> node``."""
 
 
+PARTS: dict[type, Callable[[Any], tuple[sp.Basic, ...]]] = {}
+"""Which parts of a class become the inputs of its rule, where these are not its arguments."""
+
+
 def _leaf(expression: sp.Basic) -> Node | None:
     """The node of an atom, or None where the expression has parts."""
     if isinstance(expression, Size):
@@ -296,7 +300,8 @@ def _parts(expression: sp.Basic) -> tuple[sp.Basic, ...]:
         # SymPy writes 1/0 as zoo, and puts it into branches that are there to avoid it
         parts = (part for pair in expression.args for part in pair.args)
         return tuple(sp.nan if part is sp.zoo else part for part in parts)
-    return expression.args
+    own = PARTS.get(type(expression))
+    return expression.args if own is None else own(expression)
 
 
 def to_graph(expression: Any) -> Node:
@@ -368,6 +373,7 @@ def describe(node: Node, limit: int = 60) -> str:
 __all__ = [
     "FROM_SYMPY",
     "OPERATIONS",
+    "PARTS",
     "Boolean",
     "Relational",
     "describe",

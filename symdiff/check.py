@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .binding import bind
+from .binding import bind, by_symbol
 from .bridge import to_graph
 from .errors import BindingError, GradientMismatch, InvalidArgument, InvalidType, ShapeError
 from .gradient import gradient as derived_gradient
@@ -87,6 +87,7 @@ def check_gradient(
     step = STEP if step is None else _positive("step", step)
     tolerance = TOLERANCE if tolerance is None else _positive("tolerance", tolerance)
     nodes, _ = parameter_nodes(wrt)
+    values = by_symbol(values)
     nodes = list(dict.fromkeys(nodes))
     stable = loss_node(loss)  # a loss that is not a real scalar is refused here
     function = _Function(to_graph(as_expression(loss)), nodes, values)

@@ -68,7 +68,7 @@ def _last(x: Node, axis: int) -> Node:
 
 
 def _others_adjoint(node: Node, g: Node) -> list[Node]:
-    """``d others_i / d x_k`` is the product without i and k: row i of a matrix without its diagonal."""
+    """``d others_i / d x_k`` is the product without i and k: of row i of a matrix, less k."""
     (axis,) = node.attributes
     x, g = _last(node.inputs[0], axis), _last(g, axis)
     *kept, size = x.shape

@@ -14,6 +14,7 @@ from typing import Any
 
 import sympy as sp
 
+from .binding import SymbolDict, symbol_of
 from .errors import InvalidArgument
 from .gradient import loss_node, parameter_nodes, pullback
 from .graph import Node, number, walk
@@ -90,7 +91,7 @@ class Derivation:
         self.loss_node = loss_node(loss, self.applied)
         gradients, adjoints = pullback(self.loss_node, number(1), nodes)
         rewritten = algebra([*gradients, *adjoints.values()])
-        self.gradient_nodes: dict[sp.Symbol, Node] = dict(
+        self.gradient_nodes: dict[sp.Symbol, Node] = SymbolDict(
             zip(self.parameters, rewritten, strict=False)
         )
         self.adjoint_nodes: dict[Node, Node] = dict(
@@ -134,7 +135,7 @@ class Derivation:
     def gradients(self) -> dict[sp.Symbol, Any]:
         """The gradient of each parameter over the named intermediates."""
         names = self.naming.all
-        return {s: fold(n, names) for s, n in self.gradient_nodes.items()}
+        return SymbolDict({s: fold(n, names) for s, n in self.gradient_nodes.items()})
 
     def _forward_rule(self, node: Node) -> str:
         names = self.naming.forward
@@ -200,7 +201,7 @@ class Derivation:
                 f"{parameter} is not a parameter of this derivation, which has {known}; "
                 "derive the loss with respect to it"
             )
-        return explanation_text(self, parameter)
+        return explanation_text(self, symbol_of(parameter))
 
     def operations(self) -> dict[str, dict[str, int]]:
         """How many operations of each kind the loss takes, and how many more the gradients.

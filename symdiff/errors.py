@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 __all__ = [
     "BindingError",
     "GradientMismatch",
     "IndexOutOfRange",
     "InvalidArgument",
     "InvalidType",
+    "LinearAlgebraError",
     "ParseError",
     "ShapeError",
     "SymdiffError",
@@ -43,6 +46,10 @@ class BindingError(InvalidArgument):
 
 class IndexOutOfRange(SymdiffError, IndexError, ValueError):
     """An index or a class label lies outside its axis."""
+
+
+class LinearAlgebraError(SymdiffError, np.linalg.LinAlgError):
+    """A matrix is singular, or not positive definite; the message names it."""
 
 
 class UnsupportedOperation(SymdiffError, TypeError, ValueError):

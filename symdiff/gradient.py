@@ -14,6 +14,7 @@ from typing import Any
 import sympy as sp
 from sympy.core.sympify import _sympify as strictly  # never runs text
 
+from .binding import is_symbol
 from .bridge import describe, instantiate, to_graph, to_sympy
 from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply, number, walk
@@ -221,7 +222,7 @@ def parameter_nodes(wrt: Any) -> tuple[list[Node], bool]:
     symbols = [wrt] if single else list(wrt)
     nodes = []
     for symbol in symbols:
-        if not isinstance(symbol, sp.Symbol):
+        if not is_symbol(symbol):
             raise InvalidType(
                 f"a gradient is taken with respect to symbols, not {symbol}; "
                 "name the part with a tensor symbol of its own"

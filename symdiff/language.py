@@ -353,6 +353,41 @@ class CumulativeSum(Structural):
     operation = "cumsum"
 
 
+class Det(Structural):
+    """Determinant."""
+
+    __slots__ = ()
+    operation = "det"
+
+
+class LogDet(Structural):
+    """log of the absolute determinant."""
+
+    __slots__ = ()
+    operation = "logdet"
+
+
+class Inverted(Structural):
+    """Inverse matrix."""
+
+    __slots__ = ()
+    operation = "inv"
+
+
+class Solved(Structural):
+    """Solution x of ``a @ x = b``."""
+
+    __slots__ = ()
+    operation = "solve"
+
+
+class Cholesky(Structural):
+    """Lower triangular factor of a positive definite matrix."""
+
+    __slots__ = ()
+    operation = "cholesky"
+
+
 class LogSumExp(Structural):
     """log of the sum of exponentials over axes, without overflow."""
 
@@ -595,6 +630,10 @@ def tensor(name: str, *shape: Any, dtype: str = "real") -> TensorSymbol:
 
 def as_expression(value: Any) -> Any:
     """A user's operand as an expression: numbers and arrays become constants."""
+    if isinstance(value, (sp.MatrixExpr, sp.MatrixBase)):
+        from .matrix_expressions import tensor_form
+
+        return tensor_form(value)
     if isinstance(value, (sp.Expr, Boolean)):
         return value
     if isinstance(value, (bool, np.bool_)):

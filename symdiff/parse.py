@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import sympy as sp
 
-from . import arrays, language, losses, products
+from . import arrays, language, linear_algebra, losses, products
 from .bridge import to_graph
 from .errors import InvalidArgument, InvalidType, ParseError, ShapeError, SymdiffError
 from .language import as_expression, combine, shape, tensor
@@ -42,9 +42,12 @@ MAX_DEPTH = 60
 MAX_BITS = 100_000
 """Largest number that a power of numbers may give: ``9^9^9`` would fill the memory."""
 
+MAX_HYPERBOLIC = 5
+"""Deepest nesting of sinh, cosh and tanh: SymPy's assumptions take exponential time over it."""
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(module, name)
-    for module in (arrays, products, losses)
+    for module in (arrays, products, linear_algebra, losses)
     for name in module.__all__
 }
 """THE table of the functions that a text may call."""
@@ -180,9 +183,7 @@ def _declared(shapes: dict[str, Any]) -> dict[str, Any]:
                     f'such as {name}=("n", 3)'
                 )
         names[name] = tensor(name, *entries) if entries else sp.Symbol(name)
-    sizes = {
-        s for v in names.values() for d in getattr(v, "shape", ()) for s in _size_symbols(d)
-    }
+    sizes = {s for v in names.values() for d in getattr(v, "shape", ()) for s in _size_symbols(d)}
     return {s.name: s for s in sizes} | names
 
 
@@ -246,7 +247,7 @@ def tokens(text: str) -> Iterator[Token]:
 def _unexpected(text: str, position: int) -> str:
     character = text[position]
     if character == ".":
-        return "only .T, .*, ./ and .^ may follow a dot: attributes are not read, got \".\""
+        return 'only .T, .*, ./ and .^ may follow a dot: attributes are not read, got "."'
     if character in "&|!~":
         return (
             f'"{character}" is not read: write logical_and(a, b), logical_or(a, b), '
@@ -301,7 +302,9 @@ class _Parser:
         got = "the end of the text" if token.kind == "end" else f'"{token.text[:30]}"'
         self.fail(token, f"expected {what}, got {got}")
 
-    def call(self, token: Token, function: Callable[..., Any], *operands: Any, **options: Any) -> Any:
+    def call(
+        self, token: Token, function: Callable[..., Any], *operands: Any, **options: Any
+    ) -> Any:
         """Apply a function; its errors point at the token."""
         try:
             return function(*operands, **options)
@@ -481,7 +484,7 @@ class _Parser:
         value = self.expression()
         self.expect("||", 'an operator or "||"')
         if len(self.call(opening, shape, value)) > 1:
-            self.fail(opening, "||A|| of a matrix may mean several norms; write norm(A, \"fro\")")
+            self.fail(opening, '||A|| of a matrix may mean several norms; write norm(A, "fro")')
         return self.call(opening, products.norm, value)
 
     def key(self) -> Any:
@@ -587,7 +590,9 @@ class _Parser:
             least, most = _ARITY.get(name, (1, 1))
             if not least <= len(operands) <= most:
                 count = least if least == most else f"{least} to {most}"
-                self.fail(token, f"{name} takes {count} operands, got {len(operands)}")
+                self.fail(
+                    token, f"{name} takes {count} operand{'s' * (most > 1)}, got {len(operands)}"
+                )
             for operand in operands:
                 self.call(token, _check_operand, name, operand)
 
@@ -646,10 +651,25 @@ def _check_power(base: Any, exponent: Any) -> None:
         raise InvalidArgument(f"the power of numbers has more than {MAX_BITS} binary digits")
 
 
+def _height(expression: Any, known: dict[Any, int]) -> int:
+    """How many hyperbolic functions are nested, up to the next matrix product or sum."""
+    if isinstance(expression, (sp.Atom, language.Structural)):
+        return 0
+    if expression not in known:
+        inner = max((_height(a, known) for a in expression.args), default=0)
+        known[expression] = inner + isinstance(expression, (sp.sinh, sp.cosh, sp.tanh))
+    return known[expression]
+
+
 def _check_operand(name: str, operand: Any) -> None:
     """Refuse operands for which SymPy computes a number of that many digits or steps."""
     if not isinstance(operand, sp.Expr):
         return
+    if _height(operand, {}) >= MAX_HYPERBOLIC:
+        raise InvalidArgument(
+            f"{name} of hyperbolic functions nested {MAX_HYPERBOLIC} deep: SymPy would take "
+            "exponential time; name parts of the expression"
+        )
     if name in ("loggamma", "digamma"):
         numbers = [operand]
     elif name in ("exp", "sinh", "cosh", "tanh") and operand.has(sp.log):

@@ -88,7 +88,7 @@ def kron(a: Any, b: Any) -> Any:
     return lang.reshape(product, m * p, n * q)
 
 
-def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Norm of a vector, or of a matrix by ``"fro"``; its derivative at zero is zero.
 
     Parameters

@@ -282,7 +282,11 @@ def _taken(order: Iterable[Node], symbols: Iterable[sp.Symbol]) -> set[str]:
 
 
 def _name_forward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
-    kinds = {n: _kind(n, choice.users[n]) for n in choice.forward if n in choice.named and n is not choice.root}
+    kinds = {
+        n: _kind(n, choice.users[n])
+        for n in choice.forward
+        if n in choice.named and n is not choice.root
+    }
     counted = list(kinds.values())
     counters: dict[str, int] = {}
     for node, kind in kinds.items():

@@ -57,7 +57,7 @@ def test_a_wrong_small_entry_beside_large_ones_is_found():
     loss = 1e6 * a**2 + 1e-3 * b**2
     values = {a: 1.0, b: 1.0}
     assert check_gradient(loss, [a, b], values) < 1e-6
-    with pytest.raises(sd.GradientMismatch, match="^b: given 0.003"):
+    with pytest.raises(sd.GradientMismatch, match=r"^b: given 0.003"):
         check_gradient(loss, [a, b], values, gradient=[2e6 * a, 3e-3 * b])
 
 
@@ -105,7 +105,7 @@ def test_data_of_a_loss_of_one_sample_are_averaged():
     residual = a * sp.exp(-b * x) - target
     by_sample = {a: 2 * residual * sp.exp(-b * x), b: -2 * residual * a * x * sp.exp(-b * x)}
     assert check_gradient(CURVE, [a, b], SAMPLES, gradient=by_sample) < 1e-8
-    with pytest.raises(sd.GradientMismatch, match="^a: given"):
+    with pytest.raises(sd.GradientMismatch, match=r"^a: given"):
         check_gradient(CURVE, a, SAMPLES, gradient=11 * by_sample[a])
 
 
@@ -140,7 +140,7 @@ def test_kinks_do_not_count_against_a_gradient(loss, wrt, values):
 
 def test_a_gradient_outside_of_a_kink_is_wrong():
     assert check_gradient(sd.relu(x), x, {x: 0}, gradient=0.5) == 0
-    with pytest.raises(sd.GradientMismatch, match="x: given 1.5"):
+    with pytest.raises(sd.GradientMismatch, match=r"x: given 1.5"):
         check_gradient(sd.relu(x), x, {x: 0}, gradient=1.5)
 
 
@@ -166,7 +166,7 @@ def test_a_loss_that_is_not_finite_has_no_gradient_to_check():
 
 def test_a_symbol_that_the_loss_does_not_contain():
     assert check_gradient(a**2, [a, b], {a: 1.0, b: 2.0}) < 1e-8
-    with pytest.raises(sd.GradientMismatch, match="^b: given 1, finite differences 0"):
+    with pytest.raises(sd.GradientMismatch, match=r"^b: given 1, finite differences 0"):
         check_gradient(a**2, [a, b], {a: 1.0, b: 2.0}, gradient=[2 * a, 1.0])
 
 

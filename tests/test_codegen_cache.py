@@ -1,6 +1,7 @@
 """The cache of kernels on disk: other processes, other options, damaged files."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -91,7 +92,7 @@ def trained(tmp_path_factory):
 
 def test_a_second_process_trains_without_compiling(trained):
     cache, first = trained
-    assert first[1] == "['run']"
+    assert "'run'" in first[1]
     before = files(cache)
     assert any(p.suffix == ".nbc" for p in before)
     second = result(start(TRAIN, cache))
@@ -115,17 +116,24 @@ def test_two_processes_that_start_at_once(tmp_path, trained):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("damage", ["empty", "rubbish", "cut"])
-def test_damaged_files_are_survived(trained, tmp_path, damage):
-    cache, first = trained
-    for path in files(cache):
-        copy = tmp_path / path.relative_to(cache)
-        copy.parent.mkdir(parents=True, exist_ok=True)
+@pytest.mark.parametrize(
+    ("which", "damage"),
+    [("*", "empty"), ("*", "rubbish"), ("*.nbi", "cut"), ("*.nbc", "cut"), ("kernel.py", "cut")],
+)
+def test_damaged_files_are_survived(trained, tmp_path, which, damage):
+    cache = shutil.copytree(trained[0], tmp_path / "cache")
+    damaged = [p for p in cache.rglob(which) if p.is_file()]
+    for path in damaged:
         content = path.read_bytes()
-        damaged = {"empty": b"", "rubbish": b"\xff\x00 rubbish (", "cut": content[: len(content) // 2]}
-        copy.write_bytes(damaged[damage])
-    assert result(start(TRAIN, tmp_path))[0] == first[0]
-    assert result(start(TRAIN, tmp_path)) == [first[0], "[]"]
+        rubbish = {
+            "empty": b"",
+            "rubbish": b"\xff\x00 rubbish (",
+            "cut": content[: len(content) // 2],
+        }
+        path.write_bytes(rubbish[damage])
+    assert damaged
+    assert result(start(TRAIN, cache))[0] == trained[1][0]
+    assert result(start(TRAIN, cache)) == [trained[1][0], "[]"]
 
 
 def test_a_directory_that_cannot_be_written_is_survived(trained, tmp_path):

@@ -211,6 +211,9 @@ def structural_cases():
     i, j = sd.tensor("i", "n", dtype="int"), sd.tensor("j", "p", dtype="int")
     T = sd.tensor("T", "n", 2, 3)
     B = sd.tensor("B", "n", 3, 2)
+    M, S, R = sd.tensor("M", "n", "n"), sd.tensor("S", "n", 3, 3), sd.tensor("R", "r", 3, 3)
+    positive = [x @ sd.transpose(x, axes) + sd.eye(x.shape[-1])
+                for x, axes in ((M, (1, 0)), (S, (0, 2, 1)))]  # fmt: skip
     A = sd.constant(np.array([[1.0, -2.0, 3.0, 0.5]]))
 
     def node(name, *operands, **keywords):
@@ -242,6 +245,21 @@ def structural_cases():
         "cumsum": [
             sd.cumsum(v), sd.cumsum(X), sd.cumsum(X, axis=1), sd.cumsum(2 * X, axis=0),
             sd.cumsum(T, axis=1), sd.cumsum(i), sd.gradient(sd.sum(sd.cumsum(X, axis=1) ** 2), X),
+        ],
+        "det": [
+            sd.det(M), sd.det(S), sd.det(2 * R), sd.gradient(sd.det(M), M), sd.det(S[0, :1, :1]),
+        ],
+        "logdet": [sd.logdet(M), sd.logdet(S) * v, sd.gradient(sd.sum(sd.logdet(S) ** 2), S)],
+        "inv": [sd.inv(M), sd.inv(S), sd.inv(R + 1), sd.gradient(sd.sum(sd.inv(S) ** 2), S)],
+        "solve": [
+            sd.solve(M, v), sd.solve(M, X), sd.solve(S, B), sd.solve(S[0], B), sd.solve(S, B[0]),
+            sd.solve(S, S[0, 0]), sd.solve(M, i), sd.gradient(sd.sum(sd.solve(M, v) ** 2), M),
+            sd.gradient(sd.sum(sd.solve(S, B) ** 2), S),
+        ],
+        "cholesky": [
+            *map(sd.cholesky, positive),
+            sd.gradient(sd.sum(sd.cholesky(positive[0]) ** 3), M),
+            sd.gradient(sd.sum(sd.cholesky(positive[1]) ** 3), S),
         ],
         "logsumexp": [sd.logsumexp(X), sd.logsumexp(X, axis=0), sd.logsumexp(T, axis=2)],
         "symbol": [X, w, sd.tensor("s"), i, sd.tensor("c", "n", dtype="bool"), v @ X],
@@ -279,7 +297,7 @@ def structural_cases():
 
 def structural_values(expressions):
     rng = np.random.default_rng(2)
-    sizes = {"n": 4, "k": 2, "p": 5}
+    sizes = {"n": 4, "k": 2, "p": 5, "r": 6}
     values = {}
     for node in leaves([to_graph(e) for e in expressions]):
         shape = [sizes.get(str(d), d) for d in node.shape]

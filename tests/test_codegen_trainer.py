@@ -87,7 +87,14 @@ def extremum_model():
     return loss, {w: np.array([0.1, 0.2, 0.3])}, data, {"steps": 5}
 
 
-MODELS = [gemm_model, wide_update_model, logistic_model, scalar_model, embedding_model, extremum_model]
+MODELS = [
+    gemm_model,
+    wide_update_model,
+    logistic_model,
+    scalar_model,
+    embedding_model,
+    extremum_model,
+]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -223,7 +230,10 @@ def test_no_steps_change_nothing(how):
 def test_a_second_fit_goes_on(optimizer):
     data = linear_data(23)
     short, long = linear(optimizer=optimizer), linear(optimizer=optimizer)
-    losses = [*short.fit(data, epochs=2, batch_size=5).loss, *short.fit(data, epochs=3, batch_size=5).loss]
+    losses = [
+        *short.fit(data, epochs=2, batch_size=5).loss,
+        *short.fit(data, epochs=3, batch_size=5).loss,
+    ]
     assert losses == long.fit(data, epochs=5, batch_size=5).loss
     assert np.array_equal(short.parameters[v], long.parameters[v])
 
@@ -232,7 +242,10 @@ def test_learning_rates_see_the_steps_of_all_fits():
     rate = 0.1 / (1 + sd.step) + 0.01 * sd.epoch
     data = linear_data(12)
     short, long = (linear(optimizer=optimizers.SGD(rate)) for _ in range(2))
-    losses = [*short.fit(data, epochs=1, batch_size=4).loss, *short.fit(data, epochs=2, batch_size=4).loss]
+    losses = [
+        *short.fit(data, epochs=1, batch_size=4).loss,
+        *short.fit(data, epochs=2, batch_size=4).loss,
+    ]
     assert losses == long.fit(data, epochs=3, batch_size=4).loss
     constant = linear(optimizer=optimizers.SGD(0.1)).fit(data, epochs=3, batch_size=4).loss
     assert losses[0] != constant[0]
@@ -253,7 +266,10 @@ def test_a_pickled_trainer_goes_on():
     trainer = linear(optimizer=optimizers.Adam(0.01), seed=3)
     trainer.fit(data, epochs=2, batch_size=6)
     copy = pickle.loads(pickle.dumps(trainer))
-    assert copy.fit(data, epochs=2, batch_size=6).loss == trainer.fit(data, epochs=2, batch_size=6).loss
+    assert (
+        copy.fit(data, epochs=2, batch_size=6).loss
+        == trainer.fit(data, epochs=2, batch_size=6).loss
+    )
     assert np.array_equal(copy.parameters[v], trainer.parameters[v])
     function = codegen.compile(LINEAR, [X, t, v])
     again = pickle.loads(pickle.dumps(function))
@@ -317,7 +333,7 @@ FORMS = {
     "bytes": lambda array: array.astype(np.int8),
     "lists": lambda array: array.tolist(),
     "data frame": lambda array: pd.DataFrame(array, columns=list("abcd")),
-    "bool": lambda array: (array > 0),
+    "bool": lambda array: array > 0,
 }
 
 
@@ -502,7 +518,9 @@ def test_metrics_and_validation():
 
     def look(trainer, history):
         w = trainer.parameters[v]
-        seen.append((np.mean(np.abs(data[X] @ w - data[t])), np.mean((PLAIN @ w - PLAIN[:, 1]) ** 2)))
+        seen.append(
+            (np.mean(np.abs(data[X] @ w - data[t])), np.mean((PLAIN @ w - PLAIN[:, 1]) ** 2))
+        )
 
     history = trainer.fit(
         data, epochs=3, batch_size=6, validation=held, metrics={"error": error}, callback=look

@@ -331,7 +331,7 @@ def test_latex_of_linear_regression():
     expected = (
         "\\begin{aligned}\n"
         "r &= X w - y && \\in \\mathbb{R}^{n} \\\\\n"
-        "L &= \\left\\lVert r \\right\\rVert^{2} && \\in \\mathbb{R} \\\\\n"
+        "L &= \\left\\| r \\right\\|^{2} && \\in \\mathbb{R} \\\\\n"
         "\\frac{\\partial L}{\\partial w} &= 2 X^{\\top} r && \\in \\mathbb{R}^{3}\n"
         "\\end{aligned}"
     )

@@ -219,7 +219,7 @@ def test_matrix_notation(expression, text):
 
 LATEXES = [
     (2 * (X.T @ (X @ w - y)) / n, r"\frac{2}{n} \, X^{\top} \left(X w - y\right)"),
-    (sd.sum(W1**2), r"\left\lVert W_{1} \right\rVert_{F}^{2}"),
+    (sd.sum(W1**2), r"\left\| W_{1} \right\|_{F}^{2}"),
     (A * (A @ A), r"\left(A A\right) \odot A"),
     (sd.sum(X, axis=0), r"\sum_{i} X"),
     (sd.softmax(logits), r"\operatorname{softmax}\left(\mathrm{logits}\right)"),
@@ -279,6 +279,10 @@ def test_both_notations_spell_the_same_relations(style):
 def test_numbers_side_by_side_do_not_run_together():
     node = to_graph(sp.Mul(2, sp.Pow(3, a), evaluate=False))
     assert node_text(node) == "2 · 3^a"
+
+
+def test_a_sign_inside_a_product_is_kept():
+    assert node_text(apply("multiply", number(-sp.oo), to_graph(w))) == "−∞w"
 
 
 def test_deep_graphs_print_without_recursion():

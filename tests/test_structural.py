@@ -11,6 +11,16 @@ from symdiff.bridge import to_graph, to_sympy
 from symdiff.graph import apply, number, walk
 from symdiff.structural import STRUCTURAL
 
+
+def regular(x):
+    """Far from singular, so that finite differences are accurate."""
+    return x + 4 * sd.eye(sd.shape(x)[-1])
+
+
+def solve(a, b):
+    return np.linalg.solve(a, b[:, None])[..., 0] if b.ndim == 1 else np.linalg.solve(a, b)
+
+
 # row -> (what a user writes, the same in NumPy, shapes of the real operands)
 CASES = {
     "sum": [
@@ -77,7 +87,11 @@ CASES = {
     "prod": [
         (lambda x: sd.prod(x), lambda x: x.prod(), [(2, 3)]),
         (lambda x: sd.prod(x, axis=0), lambda x: x.prod(0), [(2, 3)]),
-        (lambda x: sd.prod(x, axis=-1, keepdims=True), lambda x: x.prod(-1, keepdims=True), [(2, 3)]),
+        (
+            lambda x: sd.prod(x, axis=-1, keepdims=True),
+            lambda x: x.prod(-1, keepdims=True),
+            [(2, 3)],
+        ),
         (lambda x: sd.prod(x, axis=(0, 2)), lambda x: x.prod((0, 2)), [(2, 3, 2)]),
         (lambda x: sd.prod(x, axis=1), lambda x: x[:, 0], [(2, 1)]),
     ],
@@ -90,6 +104,42 @@ CASES = {
         (lambda x: sd.cumsum(x), lambda x: x.cumsum(), [(2, 3)]),
         (lambda x: sd.cumsum(x, axis=0), lambda x: x.cumsum(0), [(2, 3)]),
         (lambda x: sd.cumsum(x, axis=-2), lambda x: x.cumsum(1), [(2, 3, 2)]),
+    ],
+    "det": [
+        (lambda x: sd.det(x), np.linalg.det, [(3, 3)]),
+        (lambda x: sd.det(x), np.linalg.det, [(2, 3, 3)]),
+        (lambda x: sd.det(x), np.linalg.det, [(1, 1)]),
+    ],
+    "logdet": [
+        (lambda x: sd.logdet(x), lambda x: np.linalg.slogdet(x)[1], [(3, 3)]),
+        (lambda x: sd.logdet(x), lambda x: np.linalg.slogdet(x)[1], [(4, 2, 2)]),
+    ],
+    "inv": [
+        (lambda x: sd.inv(regular(x)), lambda x: np.linalg.inv(x + 4 * np.eye(x.shape[-1])), [s])
+        for s in [(3, 3), (2, 4, 2, 2)]
+    ],
+    "solve": [
+        (
+            lambda x, b: sd.solve(regular(x), b),
+            lambda x, b: solve(x + 4 * np.eye(x.shape[-1]), b),
+            shapes,
+        )
+        for shapes in [
+            [(3, 3), (3,)],
+            [(3, 3), (3, 2)],
+            [(2, 3, 3), (2, 3, 1)],
+            [(3, 3), (2, 3, 2)],
+            [(4, 1, 2, 2), (3, 2, 2)],
+            [(2, 3, 3), (3,)],
+        ]
+    ],
+    "cholesky": [
+        (
+            lambda x, axes=axes: sd.cholesky(x @ sd.transpose(x, axes) + sd.eye(x.shape[-1])),
+            lambda x: np.linalg.cholesky(x @ np.swapaxes(x, -1, -2) + np.eye(x.shape[-1])),
+            [shape],
+        )
+        for axes, shape in [((1, 0), (3, 3)), ((0, 2, 1), (2, 2, 2))]
     ],
     "transpose": [
         (lambda x: sd.transpose(x), lambda x: x.T, [(2, 3)]),

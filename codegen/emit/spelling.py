@@ -185,6 +185,82 @@ def label(index, size, status):
         status[0] = 2
     return index
 """),
+    "eliminate": _helper("""
+def eliminate(a, b, n, k):
+    # Gaussian elimination with partial pivoting; gives the sign of the permutation
+    sign = real(1)
+    for c in range(n):
+        pivot = c
+        best = abs(a[c * n + c])
+        for r in range(c + 1, n):
+            size = abs(a[r * n + c])
+            if size > best or (size != size and best == best):
+                pivot = r
+                best = size
+        if best == 0:
+            continue
+        if pivot != c:
+            sign = -sign
+            for j in range(n):
+                held = a[c * n + j]
+                a[c * n + j] = a[pivot * n + j]
+                a[pivot * n + j] = held
+            for j in range(k):
+                held = b[c * k + j]
+                b[c * k + j] = b[pivot * k + j]
+                b[pivot * k + j] = held
+        for r in range(c + 1, n):
+            factor = a[r * n + c] / a[c * n + c]
+            for j in range(c + 1, n):
+                a[r * n + j] -= factor * a[c * n + j]
+            for j in range(k):
+                b[r * k + j] -= factor * b[c * k + j]
+    return sign
+"""),
+    "solve_linear": _helper("""
+def solve_linear(a, b, n, k, status):
+    eliminate(a, b, n, k)
+    for c in range(n - 1, -1, -1):
+        if a[c * n + c] == 0:
+            status[0] = 3
+        for j in range(k):
+            b[c * k + j] /= a[c * n + c]
+        for r in range(c):
+            for j in range(k):
+                b[r * k + j] -= a[r * n + c] * b[c * k + j]
+""", "eliminate"),
+    "determinant": _helper("""
+def determinant(result, a, n, status):
+    total = eliminate(a, a, n, 0)
+    for c in range(n):
+        total = total * a[c * n + c]
+    result[0] = total
+""", "eliminate"),
+    "log_determinant": _helper("""
+def log_determinant(result, a, n, status):
+    eliminate(a, a, n, 0)
+    total = real(0)
+    for c in range(n):
+        total = total + log(abs(a[c * n + c]))
+    result[0] = total
+""", "eliminate", "log"),
+    "cholesky_factor": _helper("""
+def cholesky_factor(a, n, status):
+    for j in range(n):
+        rest = a[j * n + j]
+        for k in range(j):
+            rest -= a[j * n + k] * a[j * n + k]
+        if not rest > 0:
+            status[0] = 4
+        a[j * n + j] = np.sqrt(rest)
+        for i in range(j + 1, n):
+            total = a[i * n + j]
+            for k in range(j):
+                total -= a[i * n + k] * a[j * n + k]
+            a[i * n + j] = total / a[j * n + j]
+        for k in range(j + 1, n):
+            a[j * n + k] = real(0)
+"""),
     "combine_add": _helper("""
 def combine_add(partials, position, stride, chunks):
     total = partials[position]

@@ -19,6 +19,7 @@ from ..loop_ir import (
     Loop,
     Matrix,
     Phase,
+    Routine,
     Statement,
     Store,
     Update,
@@ -325,6 +326,11 @@ class Walk:
                 self._loop(s, depth)
             case Gemm():
                 self._gemm(s, depth)
+            case Routine():
+                self._need(s.name)
+                sizes = [self.text(e, "int") for e in s.sizes]
+                arguments = ", ".join([*(b.name for b in s.buffers), *sizes, "status"])
+                self.line(depth, f"{s.name}({arguments})", s.formula)
 
     def _loop(self, s: Loop, depth: int) -> None:
         inner = statements(s.body)

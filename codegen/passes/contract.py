@@ -17,6 +17,7 @@ from ..loop_ir import (
     Load,
     Loop,
     Phase,
+    Routine,
     Statement,
     Store,
     Update,
@@ -55,6 +56,9 @@ def _visits(
             yield load.buffer, load.index, path, False
         if isinstance(s, (Store, Update)):
             yield s.buffer, s.index, path, True
+        elif isinstance(s, Routine):
+            for buffer in s.buffers:
+                yield buffer, None, path, True
         elif isinstance(s, Gemm):
             for matrix in (s.a, s.b, s.c):
                 yield matrix.buffer, None, path, matrix is s.c

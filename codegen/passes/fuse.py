@@ -16,6 +16,7 @@ from ..loop_ir import (
     Load,
     Loop,
     Phase,
+    Routine,
     Statement,
     Store,
     Update,
@@ -43,6 +44,9 @@ def accesses(statement: Statement) -> dict[Buffer, list[Access]]:
             result.setdefault(load.buffer, []).append((load.index, False))
         if isinstance(s, (Store, Update)):
             result.setdefault(s.buffer, []).append((s.index, True))
+        elif isinstance(s, Routine):
+            for buffer in s.buffers:
+                result.setdefault(buffer, []).append((None, True))
         elif isinstance(s, Gemm):
             result.setdefault(s.a.buffer, []).append((None, False))
             result.setdefault(s.b.buffer, []).append((None, False))
@@ -104,6 +108,8 @@ def _only_sums(buffer: Buffer, first: Loop, second: Loop) -> bool:
         if isinstance(s, Update) and s.buffer is buffer:
             operations.add(s.operation)
         elif isinstance(s, Store) and s.buffer is buffer:
+            return False
+        elif isinstance(s, Routine) and buffer in s.buffers:
             return False
         elif isinstance(s, Gemm) and buffer in (s.a.buffer, s.b.buffer, s.c.buffer):
             return False

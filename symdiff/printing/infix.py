@@ -283,6 +283,7 @@ INFIX: dict[str, Callable[..., str]] = {
     "arange": _plain("arange"),
     **{n: _reduction(n) for n in ("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin")},
     **{n: _along(n) for n in ("prod_others", "cumsum")},
+    **{n: _plain(n) for n in ("det", "logdet", "inv", "solve", "cholesky")},
     **{n: _plain(n) for n in ("equal", "not_equal", "less", "less_equal")},
     **{n: _plain(n) for n in ("logical_and", "logical_or", "logical_not")},
 }

@@ -55,8 +55,8 @@ class LatexStyle(Style):
         **{n: rf"\{n}" for n in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
     }  # fmt: skip
     relations: ClassVar[Mapping[str, str]] = {
-        "equal": " = ", "not_equal": r" \ne ", "less": " < ", "less_equal": r" \le ",
-        "greater": " > ", "greater_equal": r" \ge ", "logical_and": r" \wedge ",
+        "equal": " = ", "not_equal": r" \neq ", "less": " < ", "less_equal": r" \leq ",
+        "greater": " > ", "greater_equal": r" \geq ", "logical_and": r" \wedge ",
         "logical_or": r" \vee ", "logical_not": r"\neg ",
     }  # fmt: skip
 
@@ -77,13 +77,16 @@ class LatexStyle(Style):
         return rf"\left|{inner}\right|"
 
     def norm(self, inner: str, rank: int) -> str:
-        return rf"\left\lVert {inner} \right\rVert" + ("_{F}" if rank > 1 else "")
+        return rf"\left\| {inner} \right\|" + ("_{F}" if rank > 1 else "")
 
     def root(self, inner: Piece) -> Piece:
         return Piece(rf"\sqrt{{{'-' if inner.negative else ''}{inner.text}}}")
 
     def power(self, base: str, exponent: Piece) -> str:
         return f"{base}^{{{'-' if exponent.negative else ''}{exponent.text}}}"
+
+    def inverse(self, base: str, transposed: bool = False) -> str:
+        return rf"{base}^{{-\top}}" if transposed else f"{base}^{{-1}}"
 
     def transposed(self, inner: str) -> str:
         return rf"{inner}^{{\top}}"

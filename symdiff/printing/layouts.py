@@ -51,13 +51,46 @@ def _matmul(page: Page, node: Node) -> Piece:
     return side_by_side(page, left, right)
 
 
+def _inverse(page: Page, node: Node) -> Piece:
+    inner = page.inside(node.inputs[0], ATOM)
+    return Piece(page.style.inverse(inner.text), POWER, inner.short)
+
+
+def _logdet(page: Page, node: Node) -> Piece:
+    inner = page.style.parentheses(page.text(node.inputs[0]))
+    absolute = page.style.bars(page.style.function("det") + inner)
+    return Piece(page.style.function("log") + absolute, CALL, short=False)
+
+
 def _transpose(page: Page, node: Node) -> Piece:
     (permutation,) = node.attributes
     if permutation == (1, 0):
+        if node.inputs[0].operation == "inv" and page.opens(node.inputs[0]):
+            inner = page.inside(node.inputs[0].inputs[0], ATOM)
+            return Piece(page.style.inverse(inner.text, transposed=True), POWER, inner.short)
         inner = page.inside(node.inputs[0], ATOM)
         return Piece(page.style.transposed(inner.text), POWER, inner.short)
     inner_text = f"{page.text(node.inputs[0])}, {text(permutation)}"
     return Piece(page.style.function("transpose") + page.style.parentheses(inner_text), CALL, False)
+
+
+def _solve(page: Page, node: Node) -> Piece:
+    """``A⁻¹b``, and ``A⁻ᵀb`` for the transpose."""
+    a, b = node.inputs
+    turned = page.opens(a) and a.operation == "transpose" and a.rank == 2
+    inner = page.inside(a.inputs[0] if turned else a, ATOM)
+    inverse = Piece(page.style.inverse(inner.text, turned), POWER, inner.short)
+    if page.opens(b) and _is_identity(b):
+        return inverse
+    return side_by_side(page, inverse, page.inside(b, CALL))
+
+
+def _is_identity(node: Node) -> bool:
+    if node.operation in ("multiply", "divide") and any(i.is_number(1.0) for i in node.inputs):
+        node = next(i for i in node.inputs if not i.is_number())
+    if node.operation != "one_hot" or node.inputs[0].operation != "arange":
+        return False
+    return node.inputs[0].attributes == node.attributes
 
 
 # --- powers, functions, choices ----------------------------------------------------------
@@ -275,7 +308,7 @@ def _concatenate(page: Page, node: Node) -> Piece:
 
 def _one_hot(page: Page, node: Node) -> Piece:
     (labels,) = node.inputs
-    if labels.operation == "arange" and labels.attributes == node.attributes:
+    if _is_identity(node):
         return Piece(page.style.identity)
     return _named_call(page, "onehot", labels)
 
@@ -288,7 +321,7 @@ def _number(page: Page, node: Node) -> Piece:
     value = node.attributes[0]
     if node.dtype == "bool":
         return page.style.literal(sp.Integer(int(bool(value))))
-    if value.is_negative:
+    if value.is_extended_negative:
         return replace(_number(page, number(-value)), negative=True)
     if value.is_Rational and not value.is_Integer:
         above, below = (page.style.literal(sp.Integer(v)) for v in (value.p, value.q))
@@ -327,6 +360,11 @@ LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
     **dict.fromkeys(["logical_and", "logical_or", "logical_not"], _logical),
     "matmul": _matmul,
     "transpose": _transpose,
+    "solve": _solve,
+    "det": call_layout,
+    "cholesky": call_layout,
+    "inv": _inverse,
+    "logdet": _logdet,
     "sum": _sum,
     **dict.fromkeys(_REDUCED - {"sum"}, _reduction),
     **dict.fromkeys(["prod_others", "cumsum"], _along),

@@ -79,6 +79,10 @@ class Style(ABC):
         """The transpose."""
 
     @abstractmethod
+    def inverse(self, base: str, transposed: bool = False) -> str:
+        """The inverse of a matrix, or the transpose of that."""
+
+    @abstractmethod
     def fraction(self, above: Piece | None, below: Piece) -> Piece:
         """A quotient; None stands for 1."""
 

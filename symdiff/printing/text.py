@@ -100,6 +100,9 @@ class TextStyle(Style):
         plain = exponent.level == ATOM and not exponent.negative
         return f"{base}^{exponent.text}" if plain else f"{base}^({written.replace('-', '−', 1)})"
 
+    def inverse(self, base: str, transposed: bool = False) -> str:
+        return base + ("⁻ᵀ" if transposed else "⁻¹")
+
     def transposed(self, inner: str) -> str:
         return inner + "ᵀ"
 

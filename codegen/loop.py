@@ -1,0 +1,125 @@
+"""Running a plan: blocks of steps, the losses that they leave, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symdiff.errors import IndexOutOfRange, LinearAlgebraError
+
+from .data import Plan
+from .history import History
+from .kernel import MATRIX_PROBLEMS
+from .training import Run
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+BLOCK_SECONDS = 0.15
+"""Python gets control back about this often, for progress and for Ctrl-C."""
+
+
+class Loop:
+    """Runs a plan in blocks of steps, and records losses."""
+
+    def __init__(
+        self, trainer: Trainer, run: Run, plan: Plan, history: History, record: str,
+        watch: bool, progress: bool,
+    ) -> None:  # fmt: skip
+        self.trainer = trainer
+        self.run = run
+        self.plan = plan
+        self.history = history
+        self.record = record
+        self.watch = watch
+        self.progress = progress
+        self.sum = 0.0
+        self.weight = 0.0
+
+    def epochs(self) -> Iterator[int]:
+        """Run; yields after every epoch where somebody watches, else at the end."""
+        plan = self.plan
+        trainer = self.trainer
+        done = 0
+        block = 1 if plan.steps > 1 else plan.steps
+        base_steps, base_epochs = trainer._steps, trainer._epochs
+        epochs = -(-plan.steps // plan.per_pass)
+        bar = _progress_bar(plan.steps) if self.progress else None
+        try:
+            while done < plan.steps:
+                count = min(block, plan.steps - done)
+                if self.watch:
+                    count = min(count, plan.per_pass - done % plan.per_pass)
+                started = time.perf_counter()
+                losses = self._block(done, count, base_steps, base_epochs)
+                elapsed = time.perf_counter() - started
+                trainer._steps = base_steps + done + count
+                self._record(done, losses)
+                done += count
+                if plan.passes_are_epochs:
+                    trainer._epochs = base_epochs + done // plan.per_pass
+                if bar is not None:
+                    bar.update(count)
+                    if plan.per_pass > 1:
+                        epoch = -(-done // plan.per_pass)
+                        bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
+                    bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
+                if done > 1:  # the first block holds the compilation
+                    rate = count / max(elapsed, 1e-6)
+                    block = max(1, min(int(rate * BLOCK_SECONDS), 8 * block, 1 << 22))
+                else:
+                    block = min(64, plan.steps)
+                if self.watch and done % plan.per_pass == 0:
+                    yield done // plan.per_pass
+            if self.watch and plan.steps % plan.per_pass:
+                yield epochs
+        finally:
+            if bar is not None:
+                bar.close()
+
+    def _block(self, done: int, count: int, steps: int, epochs: int) -> np.ndarray:
+        trainer, plan = self.trainer, self.plan
+        flat, state = trainer._started(), trainer._state
+        kept = flat.copy(), state.copy()
+        losses, status = self.run(
+            done, count, steps, epochs, plan.shuffled, plan.offsets, plan.order, trainer._random
+        )
+        if status:
+            flat[...], state[...] = kept
+            if status in MATRIX_PROBLEMS:
+                raise LinearAlgebraError(
+                    f"{MATRIX_PROBLEMS[status]}; the parameters are those after step {steps + done}"
+                )
+            raise IndexOutOfRange(
+                "an index or a label is out of range for a sample of this batch; the parameters "
+                f"are those after step {steps + done}"
+            )
+        return losses
+
+    def _record(self, done: int, losses: np.ndarray) -> None:
+        plan = self.plan
+        if self.record == "step":
+            self.history.loss.extend(map(float, losses))
+            return
+        weights = plan.weights(done, len(losses))
+        position = 0
+        while position < len(losses):
+            left = plan.per_pass - (done + position) % plan.per_pass
+            part = slice(position, min(position + left, len(losses)))
+            terms = losses[part].astype(np.float64) * weights[part]
+            # one after the other: how long a block is depends on the time that steps take
+            self.sum = float(np.cumsum(np.append(self.sum, terms))[-1])
+            self.weight += float(weights[part].sum())
+            position = part.stop
+            if (done + position) % plan.per_pass == 0 or done + position == plan.steps:
+                self.history.loss.append(self.sum / self.weight)
+                self.sum = self.weight = 0.0
+
+
+def _progress_bar(steps: int) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=steps, unit="step")

@@ -1,0 +1,267 @@
+"""SymPy's own matrix expressions as graphs: each class in terms of the functions of symdiff.
+
+A ``MatrixSymbol`` stands for a tensor symbol with two axes (:class:`MatrixTensor`), and a matrix
+expression for the expression that a user would have written with ``sd.tensor``. It is converted
+where it enters (``language.as_expression``), so that SymPy's matrix product never meets the
+elementwise product of tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from sympy.matrices.expressions.applyfunc import ElementwiseApplyFunction
+from sympy.matrices.expressions.dotproduct import DotProduct
+from sympy.matrices.expressions.kronecker import KroneckerProduct
+from sympy.matrices.expressions.matexpr import MatrixElement
+
+from . import arrays, language, linear_algebra, products
+from .bridge import FROM_SYMPY, PARTS, describe_expression, instantiate, to_graph, to_sympy
+from .errors import UnsupportedOperation
+from .graph import Node
+from .language import TensorSymbol, combine, constant
+from .shapes import Shape, Size, shape_of
+
+MAX_TERMS = 10_000
+"""Longest ``Sum`` or ``Product`` that is written out."""
+
+
+class MatrixTensor(TensorSymbol):
+    """The tensor symbol of a ``MatrixSymbol``; it differs from ``sd.tensor`` of the same name."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MatrixTensor) and TensorSymbol.__eq__(self, other)
+
+    __hash__ = TensorSymbol.__hash__
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return ("MatrixSymbol", *super()._hashable_content())
+
+
+def matrix_tensor(symbol: sp.MatrixSymbol) -> MatrixTensor:
+    """The tensor symbol that a matrix symbol stands for.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> from symdiff.matrix_expressions import matrix_tensor
+    >>> matrix_tensor(sp.MatrixSymbol("A", sp.Symbol("n"), 3)).shape
+    (n, 3)
+    """
+    return MatrixTensor(symbol.name, matrix_shape(symbol), "real")
+
+
+def matrix_shape(expression: Any) -> Shape:
+    """The shape of a matrix expression; symbols in it are sizes."""
+    entries = []
+    for entry in expression.shape:
+        entry = sp.S.Zero + entry
+        sizes = {s: Size(s.name) for s in entry.free_symbols if not isinstance(s, Size)}
+        entries.append(entry.xreplace(sizes))
+    return shape_of(entries)
+
+
+def tensor_form(expression: Any) -> Any:
+    """A matrix expression as a tensor expression; a 1x1 matrix as a scalar.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> from symdiff.matrix_expressions import tensor_form
+    >>> A, x = sp.MatrixSymbol("A", 3, 3), sp.MatrixSymbol("x", 3, 1)
+    >>> tensor_form(A.T * x)
+    A.T @ x
+    >>> tensor_form(x.T * A * x).shape
+    ()
+    """
+    if isinstance(expression, sp.MatrixBase):
+        expression = expression.as_immutable()
+    if isinstance(expression, sp.MatrixSymbol):
+        result: Any = matrix_tensor(expression)
+    else:
+        (result,) = to_sympy([to_graph(expression)])
+    return language.reshape(result, ()) if language.shape(result) == (1, 1) else result
+
+
+# --- rules ---------------------------------------------------------------------------------
+
+
+def _by(function: Callable[..., Any]) -> Callable[..., Node]:
+    """A rule from a function ``(expression, *operands)`` of tensor expressions."""
+
+    def build(expression: Any, *inputs: Node) -> Node:
+        arguments = [
+            MatrixTensor(f"operand {i}", n.shape, n.dtype) if n.shape else sp.Dummy()
+            for i, n in enumerate(inputs)
+        ]
+        template = language.as_expression(function(expression, *arguments))
+        return instantiate(template, arguments, inputs)
+
+    return build
+
+
+def _product(expression: Any, *operands: Any) -> Any:
+    scalars = [o for o in operands if not language.shape(o)]
+    matrices = [o for o in operands if language.shape(o)]
+    result = matrices[0]
+    for matrix in matrices[1:]:
+        result = language.matmul(result, matrix)
+    return combine(sp.Mul, *scalars, result) if scalars else result
+
+
+def _multiplied(expression: Any, *inputs: Node) -> Node:
+    """Numbers are kept as they are, so that ``-A`` becomes a subtraction."""
+    literal = {i: a for i, a in enumerate(expression.args) if a.is_Number}
+    rest = [n for i, n in enumerate(inputs) if i not in literal]
+    return _by(lambda e, *operands: _product(e, *literal.values(), *operands))(expression, *rest)
+
+
+def _power(expression: Any, base: Any) -> Any:
+    exponent = expression.exp
+    if not exponent.is_Integer:
+        raise UnsupportedOperation(
+            f"the matrix power {describe_expression(expression)}: the exponent must be an integer; "
+            "HadamardPower is the power of each element"
+        )
+    return linear_algebra.matrix_power(base, int(exponent))
+
+
+def _applied(expression: Any, operand: Node) -> Node:
+    argument = sp.Dummy(real=True)
+    body = expression.function(argument)
+    if not body.has(argument):
+        return to_graph(language.broadcast_to(body, *operand.shape))
+    return instantiate(body, [argument], [operand])
+
+
+def _explicit(expression: Any, *entries: Node) -> Node:
+    """A matrix of numbers is a constant, any other is put together from its entries."""
+    values = expression.flat()
+    if not values:
+        return to_graph(language.broadcast_to(0, *expression.shape))
+    if all(v.is_number and v.is_extended_real for v in values):
+        numbers = [int(v) if v.is_Integer and abs(v) < 2**53 else float(v) for v in values]
+        return to_graph(constant(np.array(numbers).reshape(expression.shape)))
+    stacked = _by(lambda e, *operands: arrays.stack(operands))(expression, *entries)
+    return _by(lambda e, x: language.reshape(x, *e.shape))(expression, stacked)
+
+
+def _blocks(expression: Any, *blocks: Any) -> Any:
+    rows, columns = expression.blockshape
+    lines = [blocks[i * columns : (i + 1) * columns] for i in range(rows)]
+    return arrays.concatenate([arrays.concatenate(line, axis=1) for line in lines], axis=0)
+
+
+def _element(expression: Any, matrix: Any) -> Any:
+    i, j = expression.indices
+    if not (i.is_Integer and j.is_Integer):
+        raise UnsupportedOperation(
+            f"the element {describe_expression(expression)}: its indices must be integers; a sum "
+            "over elements is Trace, a MatMul or sd.sum"
+        )
+    return language.index(matrix, (int(i), int(j)))
+
+
+def _terms(expression: Any) -> tuple[Any, ...]:
+    """The terms of a Sum or Product, for every value of its indices."""
+    terms = [expression.function]
+    for index, *bounds in expression.limits:
+        if len(bounds) != 2 or not all(b.is_Integer for b in bounds):
+            raise UnsupportedOperation(
+                f"the {type(expression).__name__} {describe_expression(expression)}: its bounds "
+                "must be integers; write sd.sum or a matrix product for a symbolic size"
+            )
+        low, high = map(int, bounds)
+        if (high - low + 1) * len(terms) > MAX_TERMS:
+            raise UnsupportedOperation(
+                f"the {type(expression).__name__} {describe_expression(expression)} has more than "
+                f"{MAX_TERMS} terms; write sd.sum of a tensor"
+            )
+        if high < low - 1:
+            raise UnsupportedOperation(
+                f"the {type(expression).__name__} {describe_expression(expression)} runs backwards"
+            )
+        terms = [t.subs(index, k) for t in terms for k in range(low, high + 1)]
+    return tuple(terms)
+
+
+def _added(expression: Any, *terms: Any) -> Any:
+    return combine(sp.Add, *terms) if terms else sp.S.Zero
+
+
+def _times(expression: Any, *factors: Any) -> Any:
+    return combine(sp.Mul, *factors) if factors else sp.S.One
+
+
+def _none(expression: Any) -> tuple[Any, ...]:
+    return ()
+
+
+def _first(expression: Any) -> tuple[Any, ...]:
+    return expression.args[:1]
+
+
+def _vector(a: Any) -> Any:
+    return language.reshape(a, -1)
+
+
+FROM_SYMPY |= {
+    sp.MatrixSymbol: lambda e: to_graph(matrix_tensor(e)),
+    sp.MatAdd: FROM_SYMPY[sp.Add],
+    sp.MatMul: _multiplied,
+    sp.MatPow: _by(_power),
+    sp.Transpose: _by(lambda e, a: language.transpose(a)),
+    sp.Adjoint: _by(lambda e, a: language.transpose(a)),  # all symbols are real
+    sp.Inverse: _by(lambda e, a: linear_algebra.inv(a)),
+    sp.Determinant: _by(lambda e, a: linear_algebra.det(a)),
+    sp.Trace: _by(lambda e, a: products.trace(a)),
+    sp.HadamardProduct: _by(lambda e, *operands: combine(sp.Mul, *operands)),
+    sp.HadamardPower: _by(lambda e, a, *power: combine(sp.Pow, a, *(power or (e.exp,)))),
+    KroneckerProduct: _by(lambda e, a, *rest: _kronecker(a, rest)),
+    DotProduct: _by(lambda e, a, b: arrays.sum(_vector(a) * _vector(b))),
+    sp.DiagMatrix: _by(lambda e, a: products.diag(_vector(a))),
+    sp.Identity: _by(lambda e: arrays.eye(matrix_shape(e)[0])),
+    sp.OneMatrix: _by(lambda e: arrays.ones(*matrix_shape(e))),
+    sp.ZeroMatrix: _by(lambda e: arrays.zeros(*matrix_shape(e))),
+    sp.BlockMatrix: _by(_blocks),
+    sp.BlockDiagMatrix: lambda e: to_graph(sp.BlockMatrix(e.blocks)),
+    ElementwiseApplyFunction: _applied,
+    sp.ImmutableDenseMatrix: _explicit,
+    sp.ImmutableSparseMatrix: _explicit,
+    MatrixElement: _by(_element),
+    sp.Sum: _by(_added),
+    sp.Product: _by(_times),
+}
+
+
+def _kronecker(a: Any, rest: tuple[Any, ...]) -> Any:
+    for b in rest:
+        a = products.kron(a, b)
+    return a
+
+
+PARTS |= {
+    sp.MatrixSymbol: _none,
+    sp.MatPow: _first,
+    sp.Inverse: _first,
+    sp.Identity: _none,
+    sp.OneMatrix: _none,
+    sp.ZeroMatrix: _none,
+    sp.HadamardPower: lambda e: e.args[:1] if e.exp.is_Number else e.args,
+    sp.BlockMatrix: lambda e: tuple(e.blocks.flat()),
+    sp.BlockDiagMatrix: _none,
+    ElementwiseApplyFunction: lambda e: (e.expr,),
+    sp.ImmutableDenseMatrix: lambda e: tuple(e.flat()),
+    sp.ImmutableSparseMatrix: lambda e: tuple(e.flat()),
+    MatrixElement: _first,
+    sp.Sum: _terms,
+    sp.Product: _terms,
+}
+
+
+__all__ = ["MatrixTensor", "matrix_shape", "matrix_tensor", "tensor_form"]
