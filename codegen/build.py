@@ -137,7 +137,9 @@ def build_plain(source: str) -> Callable[..., None]:
     text = source.replace("from codegen.runtime import", "from codegen.plain import")
     text = text.replace("from codegen.blas import", "from codegen.plain import")
     text = text.replace("from codegen.vector_math import", "from codegen.plain import")
-    text = text.replace("from codegen import special", "from codegen import plain_special as special")
+    text = text.replace(
+        "from codegen import special", "from codegen import plain_special as special"
+    )
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / MODULE_FILE
         path.write_text(text, encoding="utf-8")

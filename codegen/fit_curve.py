@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from symdiff.binding import check_names
+from symdiff.bridge import to_graph
 from symdiff.errors import InvalidArgument, InvalidType, ShapeError
 from symdiff.gradient import gradient, parameter_nodes
 from symdiff.graph import leaves
-from symdiff.bridge import to_graph
-from symdiff.binding import check_names
 from symdiff.language import as_expression
 
 from .function import compile as compile_function
@@ -80,7 +80,8 @@ def fit_curve(
     >>> import numpy as np, sympy as sp, codegen
     >>> x, a, b = sp.symbols("x a b")
     >>> xs = np.linspace(0, 4, 50)
-    >>> fit = codegen.fit_curve(a * sp.exp(-b * x), {x: xs}, 2 * np.exp(-0.5 * xs), {a: 1.0, b: 1.0})
+    >>> ys = 2 * np.exp(-0.5 * xs)
+    >>> fit = codegen.fit_curve(a * sp.exp(-b * x), {x: xs}, ys, {a: 1.0, b: 1.0})
     >>> round(fit.parameters[a], 6), round(fit.parameters[b], 6), fit.converged
     (2.0, 0.5, True)
     """

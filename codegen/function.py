@@ -76,6 +76,7 @@ class CompiledFunction:
         return self._last.source
 
     def __call__(self, *arrays: Any) -> Any:
+        """The values of the expressions: one array for each input, in order."""
         if len(arrays) != len(self.inputs):
             names = ", ".join(map(str, self.inputs))
             raise BindingError(
@@ -113,9 +114,7 @@ class CompiledFunction:
         results = kernel(flat, sizes, check_threads(self._threads), plain=plain)
         if not any(vectors):
             return results
-        return [
-            r.reshape(shape) if np.ndim(r) else np.full(shape, r)[()] for r in results
-        ]
+        return [r.reshape(shape) if np.ndim(r) else np.full(shape, r)[()] for r in results]
 
     def plain(self, *arrays: Any) -> Any:
         """Run the text of the kernel as plain Python; slow, for checking."""

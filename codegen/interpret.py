@@ -130,9 +130,10 @@ class Interpreter:
         assert self.rows is not None
         count = self.value(self.rows)
         self._body(phase.prologue)
-        for self.chunk in range(self.chunks):
-            first = count * self.chunk // self.chunks
-            last = count * (self.chunk + 1) // self.chunks
+        for chunk in range(self.chunks):
+            self.chunk = chunk
+            first = count * chunk // self.chunks
+            last = count * (chunk + 1) // self.chunks
             self._body(phase.before)
             for start in range(first, last, phase.tile or max(count, 1)):
                 self.tile = range(start, min(start + (phase.tile or count), last))
@@ -164,7 +165,8 @@ class Interpreter:
             case Let():
                 self.variables[s.name] = self.value(s.value)
             case Loop():
-                for self.variables[s.counter] in self._range(s.extent):
+                for i in self._range(s.extent):
+                    self.variables[s.counter] = i
                     self._body(s.body)
             case Gemm():
                 self._gemm(s)
@@ -187,8 +189,9 @@ class Interpreter:
         if len(place) != len(buffer.shape):
             raise IndexOutOfRange(f"{buffer} has {len(buffer.shape)} axes, got the index {place}")
         for axis, (i, extent) in enumerate(zip(place, buffer.shape, strict=True)):
-            tiled = buffer.space == "private" and axis == buffer.row_axis
-            if i < 0 or (not tiled and i >= self.value(extent)):
+            # a tile holds some rows, data more of them than a batch
+            free = axis == buffer.row_axis and buffer.space in ("private", "data")
+            if i < 0 or (not free and i >= self.value(extent)):
                 raise IndexOutOfRange(f"index {place} of {buffer}")
         return place
 

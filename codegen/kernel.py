@@ -23,12 +23,13 @@ from .build import build, build_plain
 from .emit.cpu import Program, function_source
 from .emit.spelling import SPELLING
 from .layout import Pool, layout, memory_dtype, size_value, used_buffers
-from .loop_ir import Buffer, Expr, Phase
+from .loop_ir import Buffer, Expr, Phase, Var
 from .lower import Lowering, Output
 from .names import Names
 from .passes import run_passes
 from .rows import row_axis
 from .sizes import SizeTable
+from .verify import verify
 
 MOST_CHUNKS = 16
 """Chunks that the rows are divided into, whatever the number of threads."""
@@ -51,9 +52,9 @@ THREAD_WORK = 4_000_000
 RESERVED = frozenset(
     """np math real reals integers naturals compiler Compiler at wait shuffle gemm special run tid
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
-    grain most_chunks update_chunks random offsets order losses k step epochs parameters_count hyper batch epoch samples row
-    tile_first tile_last far beyond only shared shared_int partials partials_int private private_int constants
-    constants_int parameters gradient state loss min max range abs int""".split()
+    grain most_chunks update_chunks random offsets order losses k step epochs parameters_count
+    hyper batch epoch samples row tile_first tile_last far beyond only shared shared_int partials
+    partials_int private private_int constants constants_int parameters gradient state loss min max range abs int""".split()
 ) | frozenset(SPELLING)
 
 _COST = {"exp": 20, "log": 20, "sin": 25, "cos": 25, "tanh": 30, "sigmoid": 25, "softplus": 40,
@@ -144,7 +145,9 @@ def address(array: np.ndarray) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def launch(entry: Callable[..., None], nth: int, arguments: Callable[[int, int], Sequence[Any]]) -> None:
+def launch(
+    entry: Callable[..., None], nth: int, arguments: Callable[[int, int], Sequence[Any]]
+) -> None:
     """Run an entry on threads; ``arguments(tid, nth)`` gives what each is called with."""
     if nth == 1:
         entry(*arguments(0, 1))
@@ -198,6 +201,8 @@ def lower_graph(
     run_passes(lowering.phases, names, lowering.extra)
     pools = layout(lowering.phases, flat)
     extent = table.expression(rows) if rows is not None else None
+    given = [v.name for v in symbols.values() if isinstance(v, Var)]
+    verify(lowering.phases, [*table.variables.values(), *given], extent)
     return Lowered(
         lowering.phases, pools, lowering.constants, table.variables, extent, lowering.plan.order
     )
@@ -214,7 +219,9 @@ def check_not_empty(roots: Sequence[Node], sizes: Mapping[Size, int]) -> None:
                 )
 
 
-def data_buffer(node: Node, names: Names, table: SizeTable, rows: Any, space: str = "data") -> Buffer:
+def data_buffer(
+    node: Node, names: Names, table: SizeTable, rows: Any, space: str = "data"
+) -> Buffer:
     """The buffer of an input symbol."""
     symbol = node.attributes[0]
     shape = [table.expression(d) for d in node.shape]
@@ -315,7 +322,8 @@ class FunctionKernel:
         self._buffers = {n: data_buffer(n, names, table, self.rows) for n in self.symbols}
         self._outputs = [names.new("output") for _ in self.roots]
         outputs = [
-            Output(n, name, "output", dtype=result_dtype(n)) for n, name in zip(self.roots, self._outputs, strict=True)
+            Output(n, name, "output", dtype=result_dtype(n))
+            for n, name in zip(self.roots, self._outputs, strict=True)
         ]
         # the output buffers keep the names that were given out for them
         for name in self._outputs:
@@ -399,4 +407,3 @@ def choose_rows(symbols: Sequence[Node]) -> Any:
         if node.shape and isinstance(node.shape[0], Size):
             votes[node.shape[0]] = votes.get(node.shape[0], 0) + 1
     return max(votes, key=lambda s: votes[s]) if votes else None
-

@@ -389,5 +389,7 @@ def dump(body: list[Statement], indent: str = "") -> str:
                 lines.append(f"{indent}{s.name}({', '.join(arguments)})")
             case Gemm():
                 sign = "+=" if s.accumulate else "="
-                lines.append(f"{indent}{s.c.buffer.name} {sign} {s.a.buffer.name} @ {s.b.buffer.name}")
+                lines.append(
+                    f"{indent}{s.c.buffer.name} {sign} {s.a.buffer.name} @ {s.b.buffer.name}"
+                )
     return "\n".join(lines)

@@ -201,7 +201,9 @@ class Objective:
         """The Hessian at a flat vector, shape (k, k)."""
         roots: list[Node] = []
         if "hessian" not in self._kernels:
-            roots = algebra([jacobian_node(g, n) for g in self._gradients() for n in self._parameters])
+            roots = algebra(
+                [jacobian_node(g, n) for g in self._gradients() for n in self._parameters]
+            )
         parts = self._run("hessian", roots, self._bound(theta))
         sizes = [int(np.prod(s)) for s in self._shapes.values()]
         count = len(sizes)

@@ -51,10 +51,12 @@ globals().update(
 
 
 def lowergamma(order: Any, x: Any) -> Any:
+    """The lower incomplete gamma function, not regularised."""
     return special.gammainc(np.float64(order), np.float64(x)) * special.gamma(np.float64(order))
 
 
 def uppergamma(order: Any, x: Any) -> Any:
+    """The upper incomplete gamma function, not regularised."""
     return special.gammaincc(np.float64(order), np.float64(x)) * special.gamma(np.float64(order))
 
 
@@ -63,14 +65,17 @@ def _is_natural(order: Any) -> bool:
 
 
 def expint(order: Any, x: Any) -> Any:
+    """The generalised exponential integral; NaN unless the order is a natural number."""
     return special.expn(int(order), np.float64(x)) if _is_natural(order) else np.float64(np.nan)
 
 
 def polygamma(order: Any, x: Any) -> Any:
+    """The derivative of digamma of an order; NaN unless the order is a natural number."""
     x = np.float64(x)
     return special.polygamma(int(order), x)[()] if _is_natural(order) else np.float64(np.nan)
 
 
 def lambertw(x: Any, branch: Any) -> Any:
+    """The real branches 0 and -1 of Lambert's W; NaN elsewhere."""
     real = x >= -np.exp(-1.0) and (branch == 0 or (branch == -1 and x <= 0))
     return special.lambertw(np.float64(x), int(branch)).real if real else np.float64(np.nan)

@@ -87,7 +87,8 @@ def _gather_axes(node: Node, gathered: Node, whole: Node) -> tuple[dict[int, int
     mapping = {
         source: out if out < start or not operands else out + extra
         for source, out in _slice_axes(key).items()
-        if whole.shape[source] == gathered.shape[out if out < start or not operands else out + extra]
+        if whole.shape[source]
+        == gathered.shape[out if out < start or not operands else out + extra]
     }
     return mapping, start
 

@@ -185,9 +185,7 @@ def _stored(
     return {n for n in stored if not (is_leaf(n) and not _needs_copy(n, plan, roots))}
 
 
-def _through_moves(
-    order: list[Node], readers: dict[Node, list[Node]]
-) -> dict[Node, list[Node]]:
+def _through_moves(order: list[Node], readers: dict[Node, list[Node]]) -> dict[Node, list[Node]]:
     """For each node the readers that compute with it, past those that only move it."""
     result: dict[Node, list[Node]] = {}
     for node in reversed(order):

@@ -132,11 +132,13 @@ _expn = _function("expn", 2)
 
 @njit(error_model="numpy")
 def lowergamma(order: Any, x: Any) -> Any:
+    """The lower incomplete gamma function, not regularised."""
     return _lower(order, x) * gamma(order)
 
 
 @njit(error_model="numpy")
 def uppergamma(order: Any, x: Any) -> Any:
+    """The upper incomplete gamma function, not regularised."""
     return _upper(order, x) * gamma(order)
 
 

@@ -16,6 +16,7 @@ from symdiff.update_rule import UpdateSymbol
 
 from .build import build, build_plain
 from .emit.cpu import Program, training_source
+from .emit.walk import Walk
 from .kernel import (
     CHUNK_WORK,
     MOST_CHUNKS,
@@ -34,7 +35,6 @@ from .kernel import (
     used_arrays,
     work_per_row,
 )
-from .emit.walk import Walk
 from .layout import size_value
 from .loop_ir import Buffer, Load, Var, const, count, plus
 from .lower import Output
@@ -86,7 +86,7 @@ class UpdateRule:
             if isinstance(value, float):
                 known.setdefault(value, name)
                 known.setdefault(1 - value, f"one_minus_{name}")
-        found = {}
+        found: dict[Node, tuple[Node, float]] = {}
         for node in walk(values):
             if node.operation != "number" or not node.attributes[0].is_Float:
                 continue
@@ -171,9 +171,7 @@ class TrainingKernel:
         self._work = work_per_row([loss, *gradients], rows)
         self.source = self._emit(title, gathered)
 
-    def _lower_update(
-        self, rule: UpdateRule, names: Names, flat: Mapping[str, str]
-    ) -> Lowered:
+    def _lower_update(self, rule: UpdateRule, names: Names, flat: Mapping[str, str]) -> Lowered:
         table = SizeTable(names)
         table.variables[COUNT] = "parameters_count"
         extent = table.expression(COUNT)
@@ -265,9 +263,7 @@ class Run:
         values["parameters_count"] = parameters.size
         self.grain, self.most_chunks = chunking(forward, values, kernel._work)
         chunks = max(1, min(self.most_chunks, largest_batch // self.grain))
-        self.update_chunks = max(
-            1, min(MOST_CHUNKS, parameters.size * UPDATE_COST // CHUNK_WORK)
-        )
+        self.update_chunks = max(1, min(MOST_CHUNKS, parameters.size * UPDATE_COST // CHUNK_WORK))
         if any(p.space == "partial" for p in update.pools.values()):
             self.update_chunks = 1
         work = largest_batch * kernel._work + parameters.size * UPDATE_COST

@@ -22,7 +22,9 @@ def vector_leaf(node: Node) -> Node:
     return apply("symbol", attributes=(symbol, (SAMPLES,), node.dtype))
 
 
-def vectorise(roots: Sequence[Node], symbols: Iterable[Node]) -> tuple[list[Node], dict[Node, Node]]:
+def vectorise(
+    roots: Sequence[Node], symbols: Iterable[Node]
+) -> tuple[list[Node], dict[Node, Node]]:
     """Let ``symbols`` have one value for each sample; the expressions follow."""
     mapping = {s: vector_leaf(s) for s in symbols}
     return substitute(roots, mapping), mapping

@@ -16,15 +16,13 @@ from .shapes import dimension, normalise_axes, product, shape_of
 
 __all__ = [
     "absolute", "acos", "acosh", "arange", "argmax", "argmin", "asin", "asinh", "atan", "atan2",
-    "atanh", "clip", "concatenate", "cos", "cosh", "cumsum",
-    "digamma", "elu", "equal", "erf", "erfc", "exp",
-    "expit", "expm1", "eye", "floor", "gelu", "greater", "greater_equal", "leaky_relu", "less",
-    "less_equal", "log", "log1p", "log_sigmoid", "log_softmax", "logaddexp", "loggamma",
-    "logical_and", "logical_not", "logical_or", "logit", "logsumexp", "max", "maximum", "mean",
-    "min", "minimum", "not_equal", "one_hot", "ones", "prod", "prod_others",
-    "relu", "sigmoid", "sign", "silu", "sin",
-    "sinh", "softmax", "softplus", "sqrt", "square", "stack", "std", "sum", "take", "tan", "tanh",
-    "var", "where", "xlogy", "zeros",
+    "atanh", "clip", "concatenate", "cos", "cosh", "cumsum", "digamma", "elu", "equal", "erf",
+    "erfc", "exp", "expit", "expm1", "eye", "floor", "gelu", "greater", "greater_equal",
+    "leaky_relu", "less", "less_equal", "log", "log1p", "log_sigmoid", "log_softmax", "logaddexp",
+    "loggamma", "logical_and", "logical_not", "logical_or", "logit", "logsumexp", "max",
+    "maximum", "mean", "min", "minimum", "not_equal", "one_hot", "ones", "prod", "prod_others",
+    "relu", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square",
+    "stack", "std", "sum", "take", "tan", "tanh", "var", "where", "xlogy", "zeros",
 ]  # fmt: skip
 
 

@@ -62,9 +62,7 @@ def _matmul(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension
     left = reshape(a, (*a.shape[:-1], 1, a.shape[-1])) if rank_a == 1 else a
     right = reshape(b, (*b.shape, 1)) if rank_b == 1 else b
     rank = max(x.rank - s for x, s in zip((left, right), stacked, strict=True))
-    left, right = (
-        _lead(x, rank) if s else x for x, s in zip((left, right), stacked, strict=True)
-    )
+    left, right = (_lead(x, rank) if s else x for x, s in zip((left, right), stacked, strict=True))
     return reshape(matmul(left, right), (size, *node.shape))
 
 
@@ -112,9 +110,7 @@ def _index_add(node: Node, inputs: list[Node], stacked: list[bool], size: Dimens
     if not adjacent and any(e[0] == "tensor" for e in key):
         extra = values.rank - 1 - sum(1 for e in key if e[0] in ("slice", "new"))
         values = transpose(values, (*range(1, extra + 1), 0, *range(extra + 1, values.rank)))
-    return apply(
-        "index_add", values, *inputs[1:], attributes=((whole, *key), (size, *shape))
-    )
+    return apply("index_add", values, *inputs[1:], attributes=((whole, *key), (size, *shape)))
 
 
 def _one_hot(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
@@ -177,7 +173,4 @@ def batch(roots: Sequence[Node], stacks: Mapping[Node, Node], size: Dimension) -
             raise UnsupportedOperation(f"the operation {node.operation} cannot be stacked")
         new[node] = rule(node, inputs, flags, size)
         stacked.add(node)
-    return [
-        new[r] if r in stacked else broadcast_to(r, (size, *r.shape)) for r in roots
-    ]
-
+    return [new[r] if r in stacked else broadcast_to(r, (size, *r.shape)) for r in roots]

@@ -46,7 +46,7 @@ class SymbolDict(dict[Any, Any]):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a symbol, or the default."""
-        return self[key] if key in self else default
+        return super().get(symbol_of(key) if isinstance(key, sp.MatrixSymbol) else key, default)
 
 
 def by_symbol(values: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.core.assumptions import _assume_defined
 from sympy.core.basic import Basic
 from sympy.core.symbol import Str
 from sympy.core.sympify import _sympify as strictly  # never runs text
@@ -60,7 +61,12 @@ class TensorExpression(sp.Expr):
             return True
         if not isinstance(other, Basic) or isinstance(self, sp.Atom):
             return super().__eq__(other)
-        return self.func == other.func and self.args == other.args
+        if self.func != other.func or hash(self) != hash(other):
+            return False
+        node = getattr(self, "_node", None)
+        if node is not None and node is getattr(other, "_node", None):
+            return True  # comparing all parts takes exponential time where they are shared
+        return self.args == other.args
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -532,6 +538,11 @@ class TypedProduct(TensorExpression):
 _TYPED_BASES = {sp.Add: TypedSum, sp.Mul: TypedProduct}
 
 
+_UNKNOWN = {f"is_{fact}": None for fact in _assume_defined if fact != "commutative"}
+"""Nothing is assumed of a tensor. SymPy would ask every part of it, whether it is zero, say, at
+every new function around it, which takes exponential time in the depth."""
+
+
 def typed_class(base: type) -> type:
     """The subclass of a SymPy class that has the operators of tensors."""
     if base not in _typed_classes:
@@ -544,6 +555,7 @@ def typed_class(base: type) -> type:
                 "__reduce_ex__": lambda self, protocol: (restore, (base, self.args)),
                 "__new__": lambda cls, *args, **options: base(*args, **options),
                 "__module__": base.__module__,
+                **_UNKNOWN,
             },
         )
     return _typed_classes[base]

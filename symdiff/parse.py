@@ -193,7 +193,7 @@ def _is_size(value: sp.Basic) -> bool:
 
 def _size_symbols(dimension: Any) -> set[Size]:
     """The size symbols of a shape's entry that is made of nothing else."""
-    free = getattr(dimension, "free_symbols", set())
+    free: set[Any] = getattr(dimension, "free_symbols", set())
     return set(free) if all(isinstance(s, Size) for s in free) else set()
 
 

@@ -146,7 +146,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     sizes: dict[str, Any] = {}
     for letters, tensor in zip(inputs, tensors, strict=True):
         if len(letters) != len(shape(tensor)):
-            raise ShapeError(f"einsum: {letters!r} names {len(letters)} axes of {_described(tensor)}")
+            raise ShapeError(
+                f"einsum: {letters!r} names {len(letters)} axes of {_described(tensor)}"
+            )
         for letter, size in zip(letters, shape(tensor), strict=True):
             if sizes.setdefault(letter, size) != size:
                 raise ShapeError(
@@ -171,7 +173,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
 
 def _subscripts(subscripts: str, count: int) -> tuple[list[str], str]:
     if not isinstance(subscripts, str) or "." in subscripts:
-        raise InvalidArgument(f"einsum: subscripts must be letters without '...', got {subscripts!r}")
+        raise InvalidArgument(
+            f"einsum: subscripts must be letters without '...', got {subscripts!r}"
+        )
     left, arrow, output = subscripts.replace(" ", "").partition("->")
     inputs = left.split(",")
     if len(inputs) != count:
@@ -204,9 +208,7 @@ def _contract(left: str, a: Any, right: str, b: Any, needed: set[str]) -> tuple[
     """Multiply two operands and sum over the letters that nobody needs any more."""
     for letters, mine in ((left, True), (right, False)):
         other = right if mine else left
-        alone = tuple(
-            i for i, x in enumerate(letters) if x not in other and x not in needed
-        )
+        alone = tuple(i for i, x in enumerate(letters) if x not in other and x not in needed)
         if alone:
             kept = "".join(x for i, x in enumerate(letters) if i not in alone)
             if mine:

@@ -2,12 +2,13 @@
 
 import pickle
 
-import codegen
 import numpy as np
 import pytest
-import symdiff as sd
 import sympy as sp
 from scipy.optimize import curve_fit, minimize
+
+import codegen
+import symdiff as sd
 
 RNG = np.random.default_rng(7)
 X, y, w, c = sd.tensor("X", "n", 4), sd.tensor("y", "n"), sd.tensor("w", 4), sp.Symbol("c")

@@ -137,6 +137,10 @@ def test_the_python_text_means_the_expression(expression, text):
 _LEAVES = st.sampled_from([A, X[:3], w[:, None] * v, A.T, sp.Integer(2), a])
 
 
+def _row_sums(e):
+    return sd.broadcast_to(sd.sum(e, axis=0, keepdims=True), 3, 3) if sd.shape(e) else e
+
+
 def _combine(children):
     pairs = st.tuples(children, children)
     return st.one_of(
@@ -148,7 +152,7 @@ def _combine(children):
         children.map(lambda e: -e),
         children.map(lambda e: e**2),
         children.map(lambda e: sd.transpose(e)),
-        children.map(lambda e: sd.sum(e, axis=0, keepdims=True) if sd.shape(e) else e),
+        children.map(_row_sums),
     )
 
 

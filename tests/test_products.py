@@ -1,8 +1,9 @@
 """Products and norms against NumPy, their gradients against finite differences."""
 
-import codegen
 import numpy as np
 import pytest
+
+import codegen
 import symdiff as sd
 
 RNG = np.random.default_rng(5)
@@ -55,9 +56,7 @@ def test_value_and_gradient(name):
     for symbol, value in VALUES.items():
         gradient = sd.evaluate(sd.gradient(loss, symbol), VALUES)
         direction = np.random.default_rng(1).normal(size=value.shape)
-        ends = [
-            sd.evaluate(loss, {**VALUES, symbol: value + h * direction}) for h in (1e-6, -1e-6)
-        ]
+        ends = [sd.evaluate(loss, {**VALUES, symbol: value + h * direction}) for h in (1e-6, -1e-6)]
         np.testing.assert_allclose(
             np.sum(gradient * direction), (ends[0] - ends[1]) / 2e-6, rtol=2e-5, atol=1e-5
         )

@@ -1,10 +1,11 @@
 """Jacobians, Hessians and products against finite differences of what they derive."""
 
-import codegen
 import numpy as np
 import pytest
-import symdiff as sd
 import sympy as sp
+
+import codegen
+import symdiff as sd
 from symdiff.batching import RULES
 from symdiff.bridge import to_graph
 from symdiff.graph import leaves, walk

@@ -133,7 +133,9 @@ def training_source(program: Program) -> str:
     """A kernel that runs many steps: choose the batch, forward and backward, update."""
     walk = Walk(program.real, program.math, program.sizes, program.rows, program.pools)
     _write_phases(walk, program.phases)
-    update = Walk(program.real, program.math, program.update_sizes, program.update_rows, program.update_pools)
+    update = Walk(
+        program.real, program.math, program.update_sizes, program.update_rows, program.update_pools
+    )
     _write_phases(update, program.update)
     rows = program.rows.name if isinstance(program.rows, Var) else None
     every = dict.fromkeys([*program.sizes, *program.update_sizes])

@@ -32,7 +32,7 @@ from ..loop_ir import (
     walk,
 )
 from ..names import comment
-from .spelling import SPELLING, External, Helper, Template, Vector
+from .spelling import SPELLING, External, Helper, Vector
 
 _LEVEL = {
     "where": 0, "logical_or": 1, "better_max": 1, "better_min": 1, "logical_and": 2,

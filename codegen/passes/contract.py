@@ -91,9 +91,9 @@ def contract(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
         assert first is not None
         for axis in range(len(buffer.shape)):
             at = {index[axis] for index, _ in entries if index is not None}
-            if at == {const(0)} and buffer.shape[axis] == const(1):
-                axes.append(axis)
-            elif len(at) == 1 and (i := next(iter(at))) and isinstance(i, Var) and i.name in inside:
+            if (at == {const(0)} and buffer.shape[axis] == const(1)) or (
+                len(at) == 1 and (i := next(iter(at))) and isinstance(i, Var) and i.name in inside
+            ):
                 axes.append(axis)
         kept = [a for a in range(len(buffer.shape)) if a not in axes]
         dropped[buffer] = axes

@@ -107,11 +107,11 @@ def _only_sums(buffer: Buffer, first: Loop, second: Loop) -> bool:
             return False
         if isinstance(s, Update) and s.buffer is buffer:
             operations.add(s.operation)
-        elif isinstance(s, Store) and s.buffer is buffer:
-            return False
-        elif isinstance(s, Routine) and buffer in s.buffers:
-            return False
-        elif isinstance(s, Gemm) and buffer in (s.a.buffer, s.b.buffer, s.c.buffer):
+        elif (
+            (isinstance(s, Store) and s.buffer is buffer)
+            or (isinstance(s, Routine) and buffer in s.buffers)
+            or (isinstance(s, Gemm) and buffer in (s.a.buffer, s.b.buffer, s.c.buffer))
+        ):
             return False
     return len(operations) == 1
 

@@ -66,9 +66,7 @@ def _iteration(statement: Statement, counter: str, i: int) -> Statement:
 
 def _fresh_names(body: list[Statement], names: Names) -> list[Statement]:
     """A copy of a body whose variables have names of their own."""
-    new = {
-        s.name: names.new(s.name) for s in statements(body) if isinstance(s, Let)
-    }
+    new = {s.name: names.new(s.name) for s in statements(body) if isinstance(s, Let)}
     if not new:
         return body
 

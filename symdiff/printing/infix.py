@@ -234,7 +234,7 @@ def _from_end(position: Dimension, size: Dimension) -> Dimension:
     """``n - 2`` as -2 on an axis of symbolic size n."""
     if isinstance(position, int) or isinstance(size, int):
         return position
-    distance = sp.sympify(position) - size
+    distance = sp.Integer(0) + position - size
     return int(distance) if distance.is_Integer and distance < 0 else position
 
 
