@@ -54,7 +54,8 @@ RESERVED = frozenset(
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
     grain most_chunks update_chunks random offsets order losses k step epochs parameters_count
     hyper batch epoch samples row tile_first tile_last far beyond only shared shared_int partials
-    partials_int private private_int constants constants_int parameters gradient state loss min max range abs int""".split()
+    partials_int private private_int constants constants_int parameters gradient
+    state loss min max range abs int""".split()
 ) | frozenset(SPELLING)
 
 _COST = {"exp": 20, "log": 20, "sin": 25, "cos": 25, "tanh": 30, "sigmoid": 25, "softplus": 40,

@@ -104,6 +104,9 @@ class Loop:
         if self.record == "step":
             self.history.loss.extend(map(float, losses))
             return
+        if plan.per_pass == 1:  # every step is an epoch
+            self.history.loss.extend(losses.astype(np.float64).tolist())
+            return
         weights = plan.weights(done, len(losses))
         position = 0
         while position < len(losses):

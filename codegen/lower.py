@@ -188,7 +188,9 @@ class Lowering:
         plan = self.plan
         users: dict[Node, list[Node]] = {n: [] for n in plan.order}
         for node in reversed(plan.order):
-            through = [node] if node in plan.stored else users[node]
+            through = [node] if node in plan.stored else []
+            if node not in plan.stored or node in plan.scalars:  # computed where it is read
+                through = through + users[node]
             for operand in node.inputs:
                 users[operand].extend(through)
         return {n: list(dict.fromkeys(u)) for n, u in users.items()}
@@ -276,7 +278,7 @@ class Lowering:
         seen: set[Node] = set()
         while stack:
             node = stack.pop()
-            if node in seen or node in self.buffers and node not in plan.scalars:
+            if node in seen or (node in self.buffers and node not in plan.scalars):
                 continue
             seen.add(node)
             if node in plan.scalars:
@@ -341,9 +343,11 @@ class Lowering:
             self._statements.append(self._copy(node, first, other))
 
     def _combine(self, node: Node, partial: Buffer, final: Buffer) -> Statement:
-        """``final[i] = partial of chunk 0 [i] op partial of chunk 1 [i] …``"""
-        operation = "add" if node.operation in ("sum", "matmul", "index_add") else (
-            "maximum" if node.operation == "max" else "minimum"
+        """Combine the chunks in order: ``final[i] = partial 0 [i] op partial 1 [i] op …``."""
+        operation = (
+            "add"
+            if node.operation in ("sum", "matmul", "index_add")
+            else ("maximum" if node.operation == "max" else "minimum")
         )
         counters, index = self._counters(final.shape)
         call = Call(f"combine_{operation}", (Load(partial, index),), node.dtype)
@@ -412,9 +416,7 @@ class Lowering:
 
     def _element(self, node: Node, index: Index) -> Expr:
         if node.row.kind == "elementwise":
-            arguments = tuple(
-                self.value(i, self._aligned(i, node, index)) for i in node.inputs
-            )
+            arguments = tuple(self.value(i, self._aligned(i, node, index)) for i in node.inputs)
             return Call(node.operation, arguments, node.dtype)
         try:
             rule = _VALUES[node.operation]
@@ -568,9 +570,7 @@ def _key_index(low: Lowering, node: Node, index: Index, whole: Node) -> Index:
         else:
             operand = operands[entry[1]]
             tail = gathered[extra - operand.rank :]
-            at = tuple(
-                const(0) if d == 1 else i for d, i in zip(operand.shape, tail, strict=True)
-            )
+            at = tuple(const(0) if d == 1 else i for d, i in zip(operand.shape, tail, strict=True))
             size = low.sizes.expression(whole.shape[len(result)])
             result.append(low.bounded(low.value(operand, at), size))
     return tuple(result)
@@ -910,7 +910,12 @@ def _matmul(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
         _accumulate_rows(low, buffer, "add", "row", inner, index, value, text)
         return
     columns = buffer.shape[-1] if b.rank > 1 and node.rank else None
-    if columns is not None and not _is_transposed(b) and not _small(columns) and row != node.rank - 1:
+    if (
+        columns is not None
+        and not _is_transposed(b)
+        and not _small(columns)
+        and row != node.rank - 1
+    ):
         # columns innermost: memory is read in order
         body: list[Statement] = [
             Loop(counters[-1], columns, [Store(buffer, index, _start("add", node.dtype))]),

@@ -21,6 +21,7 @@ class Compiler:
         self.real = real
 
     def helper(self, function: Callable[..., Any]) -> Any:
+        """Give back the function."""
         return function
 
     phase = entry = helper
@@ -34,6 +35,7 @@ float64s = float32s = integers = naturals = _same
 
 
 def at(array: np.ndarray, offset: int) -> np.ndarray:
+    """The elements from an offset on."""
     return array[offset:]
 
 
@@ -42,6 +44,7 @@ def wait(barrier: np.ndarray, nth: int) -> None:
 
 
 def shuffle(order: np.ndarray, count: int, state: np.ndarray) -> None:
+    """Shuffle in place, with the random numbers of compiled kernels."""
     with np.errstate(over="ignore"):
         shuffle_python(order, count, state)
 
@@ -59,7 +62,7 @@ def beyond(x: Any) -> bool:
 def sigmoid(x: Any) -> Any:
     """As NumPy computes it without overflow."""
     z = np.exp(-abs(x))
-    return (z if x < 0 else x.dtype.type(1)) / (x.dtype.type(1) + z)
+    return (z if x < 0 else 1) / (1 + z)
 
 
 def _bend(x: Any) -> Any:
@@ -68,12 +71,12 @@ def _bend(x: Any) -> Any:
 
 def softplus(x: Any) -> Any:
     """As NumPy computes it without overflow."""
-    return np.maximum(x, x.dtype.type(0)) + _bend(x)
+    return np.maximum(x, 0) + _bend(x)
 
 
 def log_sigmoid(x: Any) -> Any:
     """As NumPy computes it without overflow."""
-    return np.minimum(x, x.dtype.type(0)) - _bend(x)
+    return np.minimum(x, 0) - _bend(x)
 
 
 def _matrix(data: np.ndarray, rows: int, columns: int, stride: int, transposed: int) -> np.ndarray:
@@ -90,6 +93,7 @@ def gemm(
     b: np.ndarray, b_stride: int, b_transposed: int,
     c: np.ndarray, c_stride: int, accumulate: int,
 ) -> None:  # fmt: skip
+    """``c = a @ b`` or ``c += a @ b``."""
     if m == 0 or n == 0:
         return
     left = _matrix(a, m, k, a_stride, a_transposed)

@@ -128,18 +128,22 @@ def _as_late_as_possible(
     scalars: set[Node],
     last: int,
 ) -> None:
-    """Move serial nodes to the last time that still serves their readers: fewer phases."""
+    """Move serial nodes to the last time that still serves their readers: fewer phases.
+
+    Phases by rows compute the scalars that they read themselves, so a scalar may stand late; what
+    it is computed from must be there when the first phase needs it.
+    """
+    needed: dict[Node, int] = {}
     for node in reversed(order):
         if node in local or time[node] < 0:
             continue
         deadlines = [last] if node in roots else []
-        for reader in readers[node]:
-            if reader in local:
-                if node not in scalars:  # phases by rows compute scalars themselves
-                    deadlines.append(time[reader] - 1)
-            else:
-                deadlines.append(time[reader])
-        time[node] = max(time[node], min(deadlines, default=last))
+        by_rows = [time[reader] - 1 for reader in readers[node] if reader in local]
+        deadlines += [needed[reader] for reader in readers[node] if reader not in local]
+        earliest = time[node]
+        time[node] = needed[node] = max(earliest, min([*deadlines, *by_rows], default=last))
+        if node in scalars:
+            time[node] = max(earliest, min(deadlines, default=last))
 
 
 def _is_gemm(node: Node, plan: Schedule) -> bool:

@@ -11,6 +11,23 @@ it to be fast (AVX2, AVX-512, NEON).
 ``sin`` and ``cos`` reduce arguments below ``FAR`` exactly enough. Beyond it the generated code
 notices (``beyond``) and computes that chunk of rows again with the C library.
 
+The largest errors seen on 10⁵ points each, in units in the last place:
+
+===========  =======  =======
+function     float64  float32
+===========  =======  =======
+exp             0.98     0.97
+expm1           1.56     1.27
+log             0.93     0.92
+log1p           0.97     1.00
+tanh            1.67     1.60
+sigmoid         1.71     1.65
+softplus        1.48     1.67
+log_sigmoid     1.54     1.50
+sin             1.39     1.46
+cos             1.40     1.49
+===========  =======  =======
+
 The coefficients are minimax polynomials in the relative error, found by Remez' exchange in
 240 bits (``tests/minimax.py`` finds them again), then rounded. Range reduction follows Cody and
 Waite, *Software Manual for the Elementary Functions* (1980), with fused multiplication in place

@@ -179,15 +179,15 @@ class _Check:
         if buffer.space in READ_ONLY:
             self.fail(f"{buffer} is read only")
 
-    def element(self, buffer: Buffer, index: Sequence[Expr]) -> None:
+    def element(self, buffer: Buffer, index: Sequence[Expr], taken: bool = True) -> None:
         self.buffer(buffer)
         if len(index) != len(buffer.shape):
             self.fail(f"{buffer} has {len(buffer.shape)} axes, an index has {len(index)}")
         for i, extent in zip(index, buffer.shape, strict=True):
             self.expression(i)
-            if isinstance(i, Const) and (
-                i.value < 0 or (isinstance(extent, Const) and i.value >= extent.value)
-            ):
+            if not taken or not isinstance(i, Const):
+                continue
+            if i.value < 0 or (isinstance(extent, Const) and i.value >= extent.value):
                 self.fail(f"the index {i.value} of {buffer} is out of bounds")
 
     def buffer(self, buffer: Buffer) -> None:
@@ -204,9 +204,9 @@ class _Check:
     # --- expressions ---------------------------------------------------------------------
 
     def expression(self, expression: Expr) -> None:
-        stack = [expression]
+        stack = [(expression, True)]  # a branch of a choice need not be taken
         while stack:
-            part = stack.pop()
+            part, taken = stack.pop()
             if isinstance(part, Var):
                 name = part.name
                 if not (name in self.counters or name in self.bound or name in self.sizes):
@@ -216,7 +216,7 @@ class _Check:
                     self.fail(f"{part.buffer} is read before it is written")
                 if part.buffer.space == "partial" and self.phase.kind != "rows":
                     self.fail(f"{part.buffer} is read outside of a combination")
-                self.element(part.buffer, part.index)
+                self.element(part.buffer, part.index, taken)
             elif isinstance(part, Call) and part.operation.startswith("combine_"):
                 (load,) = part.arguments
                 if self.phase.kind != "combine" or not isinstance(load, Load):
@@ -224,7 +224,8 @@ class _Check:
                 else:
                     self.element(load.buffer, load.index)
             else:
-                stack.extend(children(part))
+                choice = isinstance(part, Call) and part.operation == "where"
+                stack += [(p, taken and not (choice and n)) for n, p in enumerate(children(part))]
 
 
 def _is_counter(index: Expr, counters: Sequence[str]) -> bool:

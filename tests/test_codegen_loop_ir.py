@@ -114,8 +114,9 @@ def test_chunks_do_not_matter(name, chunks):
 def test_batches_are_gathered(name):
     expressions = GRAPHS[name]
     order = [5, 0, 3, 3]
-    values = {s: (x[order] if s.args and np.shape(x)[:1] == (7,) else x) for s, x in VALUES.items()}
-    values = {s: (np.asarray(x)[order] if np.shape(x)[:1] == (7,) else x) for s, x in VALUES.items()}
+    values = {
+        s: (np.asarray(x)[order] if np.shape(x)[:1] == (7,) else x) for s, x in VALUES.items()
+    }
     expected = sd.evaluate(expressions, used(expressions, values))
     loops = Loops(expressions, VALUES, order=order)
     for stage, phases in loops.stages():
@@ -212,7 +213,10 @@ def square(space="shared", row_axis=None):
     return Buffer("C", [N, N], "real", space, row_axis=row_axis, array="C")
 
 
-def gemm(c, m=const(4), n=const(4), k=const(4), accumulate=False):
+FOUR = const(4)
+
+
+def gemm(c, m=FOUR, n=FOUR, k=FOUR, accumulate=False):
     other = Buffer("D", [N, N], "real", "data", array="D")
     return Gemm(*(Matrix(x, const(0), N) for x in (c, other, other)), m, n, k, accumulate)
 
@@ -224,6 +228,17 @@ GOOD = [
     by_rows(gemm(square(row_axis=0), m=N)),
     by_rows(gemm(square("partial"), k=N, accumulate=True)),
     serial(Let("x1", real(1)), Store(vector(), (const(0),), Var("x1", "real"))),
+    serial(
+        Store(
+            vector(),
+            (const(0),),
+            Call(
+                "where",
+                (Const(sp.false, "bool"), Load(vector("y", extent=const(2)), (const(2),)), real(1)),
+                "real",
+            ),
+        )
+    ),
 ]
 
 BAD = {

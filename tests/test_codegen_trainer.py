@@ -16,6 +16,7 @@ from symdiff import optimizers
 
 a, b, x, y = sp.symbols("a b x y")
 X, t, v = sd.tensor("X", "n", 4), sd.tensor("t", "n"), sd.tensor("v", 4)
+c, k = sd.tensor("c", 4), sd.tensor("k", 4, dtype="int")
 LINEAR = sd.losses.mse(X @ v, t)
 
 
@@ -485,9 +486,8 @@ def test_a_loss_without_data():
         (sd.sum(v), {v: 2.0}, {}, np.ones(4)),
         (2 * sd.sum(v), {v: 2.0}, {}, np.full(4, 2.0)),
         (a, {a: 2.0}, {}, 1.0),
-        (sd.sum(v * sd.tensor("c", 4)), {v: 2.0}, {sd.tensor("c", 4): np.arange(4.0)}, np.arange(4.0)),
-        (sd.sum(v * sd.tensor("k", 4, dtype="int")), {v: 2.0},
-         {sd.tensor("k", 4, dtype="int"): np.arange(4)}, np.arange(4.0)),
+        (sd.sum(v * c), {v: 2.0}, {c: np.arange(4.0)}, np.arange(4.0)),
+        (sd.sum(v * k), {v: 2.0}, {k: np.arange(4)}, np.arange(4.0)),
         (sd.sum(v) + 0 * a, {v: 2.0, a: 1.0}, {}, np.ones(4)),
         (sd.sum(X) + sd.sum(v), {v: 2.0}, {X: PLAIN}, np.ones(4)),
     ],

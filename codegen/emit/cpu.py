@@ -16,8 +16,9 @@ CONTROL = ("tid", "nth", "chunks", "barrier", "status")
 """Arguments that every function kernel has, before sizes and arrays."""
 
 TRAINING = (
-    "tid", "nth", "barrier", "status", "start", "steps", "passed", "epochs", "per_pass", "shuffled",
-    "samples_count", "grain", "most_chunks", "update_chunks", "random", "offsets", "order", "losses",
+    "tid", "nth", "barrier", "status", "start", "steps", "passed", "epochs", "per_pass",
+    "shuffled", "samples_count", "grain", "most_chunks", "update_chunks", "random", "offsets",
+    "order", "losses",
 )  # fmt: skip
 """Arguments that every training kernel has, before sizes and arrays."""
 

@@ -43,7 +43,7 @@ _LEVEL = {
 """Binding strength of what a template writes; anything else is a call."""
 
 _CALL = 9
-_RIGHT = {"subtract", "divide", "mod", "floor_divide", "modulo"}
+_RIGHT = {"subtract", "multiply", "divide", "mod", "floor_divide", "modulo"}
 """Left-associative operations: an operand on the right of equal strength is parenthesised."""
 
 _CONDITIONS = {"logical_and", "logical_or", "logical_not"}
@@ -199,9 +199,7 @@ class Walk:
             needed = [5 if operation in _COMPARISONS else 1] * len(dtypes)
         elif operation == "negative":
             needed = [8]
-        parts = [
-            self.text(a, d, n) for a, d, n in zip(call.arguments, dtypes, needed, strict=True)
-        ]
+        parts = [self.text(a, d, n) for a, d, n in zip(call.arguments, dtypes, needed, strict=True)]
         return level, spelling.text.format(*parts)
 
     def _nested_call(self, operation: str, call: Call, dtypes: list[str]) -> str:
@@ -292,6 +290,7 @@ class Walk:
     # --- statements ----------------------------------------------------------------------
 
     def line(self, depth: int, text: str, formula: str = "") -> None:
+        """Write a line, with the formula as a comment."""
         for argument in [a for a, written in self._watched.items() if not written]:
             self._watched[argument] = self._far = True
             self.lines.append(f"{INDENT * depth}far |= beyond({argument})")
@@ -299,12 +298,14 @@ class Walk:
         self.lines.append(f"{INDENT * depth}{text}{note}")
 
     def body(self, statements: list[Statement], depth: int) -> None:
+        """Write the body of a block."""
         for s in statements:
             self.statement(s, depth)
         if not statements:
             self.line(depth, "pass")
 
     def statement(self, s: Statement, depth: int) -> None:
+        """Write a statement, and those inside it."""
         match s:
             case Store():
                 target = self.element(s.buffer, s.index)

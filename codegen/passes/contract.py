@@ -6,7 +6,10 @@ are all literal becomes one variable for each element.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
+
+import sympy as sp
 
 from ..loop_ir import (
     Buffer,
@@ -36,14 +39,46 @@ ELEMENTS = 64
 Path = tuple[int, ...]
 
 
-def fold_index(expression: Expr) -> Expr:
-    """Fold int arithmetic on literals."""
-    if isinstance(expression, Call) and expression.dtype == "int":
-        arguments = expression.arguments
-        if expression.operation == "add" and len(arguments) == 2:
-            return plus(*arguments)
-        if expression.operation == "multiply" and len(arguments) == 2:
-            return times(*arguments)
+_LITERAL: dict[str, Callable[[int, int], int | bool]] = {
+    "subtract": operator.sub,
+    "floor_divide": operator.floordiv,
+    "modulo": operator.mod,
+    "equal": operator.eq,
+    "less": operator.lt,
+    "less_equal": operator.le,
+}
+
+
+def fold(expression: Expr) -> Expr:
+    """Fold int arithmetic, comparisons and choices on literals.
+
+    The branch that a literal condition does not take may read what is not there.
+    """
+    if not isinstance(expression, Call):
+        return expression
+    operation, arguments = expression.operation, expression.arguments
+    if operation == "where" and isinstance(arguments[0], Const):
+        chosen = arguments[1] if arguments[0].value else arguments[2]
+        return chosen if chosen.dtype == expression.dtype else expression
+    if operation == "logical_and":
+        unknown = tuple(a for a in arguments if not isinstance(a, Const))
+        if any(isinstance(a, Const) and not a.value for a in arguments):
+            return Const(sp.false, "bool")
+        return Call(operation, unknown, "bool") if unknown else Const(sp.true, "bool")
+    if len(arguments) != 2 or any(a.dtype != "int" for a in arguments):
+        return expression
+    if expression.dtype == "int" and operation == "add":
+        return plus(*arguments)
+    if expression.dtype == "int" and operation == "multiply":
+        return times(*arguments)
+    a, b = arguments
+    if operation in _LITERAL and isinstance(a, Const) and isinstance(b, Const):
+        value = _LITERAL[operation](int(a.value), int(b.value))
+        return (
+            const(value)
+            if expression.dtype == "int"
+            else Const(sp.true if value else sp.false, "bool")
+        )
     return expression
 
 

@@ -15,7 +15,7 @@ from ..loop_ir import (
     statements,
 )
 from ..names import Names
-from .contract import fold_index
+from .contract import fold
 
 EXTENT = 4
 """Loops of up to this many iterations are unrolled,"""
@@ -61,7 +61,7 @@ def _unroll(body: list[Statement], names: Names) -> list[Statement]:
 def _iteration(statement: Statement, counter: str, i: int) -> Statement:
     """A statement with the counter replaced by a number."""
     variable = Var(counter, "int")
-    return map_statement(statement, lambda e: fold_index(const(i) if e == variable else e))
+    return map_statement(statement, lambda e: fold(const(i) if e == variable else e))
 
 
 def _fresh_names(body: list[Statement], names: Names) -> list[Statement]:
