@@ -143,7 +143,8 @@ def _as_late_as_possible(
         earliest = time[node]
         time[node] = needed[node] = max(earliest, min([*deadlines, *by_rows], default=last))
         if node in scalars:
-            time[node] = max(earliest, min(deadlines, default=last))
+            own = [time[reader] for reader in readers[node] if reader not in local]
+            time[node] = max(earliest, min(own, default=last))
 
 
 def _is_gemm(node: Node, plan: Schedule) -> bool:
