@@ -22,6 +22,36 @@ BLOCK_SECONDS = 0.15
 """Python gets control back about this often, for progress and for Ctrl-C."""
 
 
+class Team:
+    """Chooses between one thread and all: what ran faster, tried again now and then.
+
+    Threads that share a core with other programs wait for each other much longer than they
+    compute. The results are the same bits either way.
+    """
+
+    TRIALS = 2
+    AGAIN = 40
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.threads = most
+        self._blocks = 0
+        self._best: dict[int, float] = {}
+
+    def record(self, seconds: float) -> None:
+        """Note how long a step took in the last block, and choose for the next one."""
+        if self.most == 1:
+            return
+        if self._blocks % self.AGAIN == 0:
+            self._best.clear()
+        self._blocks += 1
+        self._best[self.threads] = min(seconds, self._best.get(self.threads, seconds))
+        if self._blocks % self.AGAIN < 2 * self.TRIALS:
+            self.threads = 1 if self.threads == self.most else self.most
+        else:
+            self.threads = min(self._best, key=lambda t: self._best[t])
+
+
 class Loop:
     """Runs a plan in blocks of steps, and records losses."""
 
@@ -38,6 +68,7 @@ class Loop:
         self.progress = progress
         self.sum = 0.0
         self.weight = 0.0
+        self.team = Team(run.threads)
 
     def epochs(self) -> Iterator[int]:
         """Run; yields after every epoch where somebody watches, else at the end."""
@@ -56,6 +87,8 @@ class Loop:
                 started = time.perf_counter()
                 losses = self._block(done, count, base_steps, base_epochs)
                 elapsed = time.perf_counter() - started
+                if done > 0:  # the first block holds the compilation
+                    self.team.record(elapsed / count)
                 trainer._steps = base_steps + done + count
                 self._record(done, losses)
                 done += count
@@ -67,7 +100,7 @@ class Loop:
                         epoch = -(-done // plan.per_pass)
                         bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
                     bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
-                if done > 1:  # the first block holds the compilation
+                if done > 1:
                     rate = count / max(elapsed, 1e-6)
                     block = max(1, min(int(rate * BLOCK_SECONDS), 8 * block, 1 << 22))
                 else:
@@ -85,7 +118,15 @@ class Loop:
         flat, state = trainer._started(), trainer._state
         kept = flat.copy(), state.copy()
         losses, status = self.run(
-            done, count, steps, epochs, plan.shuffled, plan.offsets, plan.order, trainer._random
+            done,
+            count,
+            steps,
+            epochs,
+            plan.shuffled,
+            plan.offsets,
+            plan.order,
+            trainer._random,
+            self.team.threads,
         )
         if status:
             flat[...], state[...] = kept

@@ -307,8 +307,9 @@ class Run:
         offsets: np.ndarray,
         order: np.ndarray,
         random: np.ndarray,
+        threads: int,
     ) -> tuple[np.ndarray, int]:
-        """Run steps; returns the loss of each, and the status that the kernel left."""
+        """Run steps on some threads; returns the loss of each, and the status of the kernel."""
         losses = np.zeros(max(steps, 1), self._kernel.options.dtype)
         hand = self._hand
         fixed = [hand(self._memory[a]) for a in self._kernel._arrays]
@@ -323,7 +324,7 @@ class Run:
             return [tid, nth, *middle, *self._sizes, *fixed]
 
         with one_blas_thread(self._kernel.source), np.errstate(all="ignore"):
-            launch(self._entry, self.threads, arguments)
+            launch(self._entry, min(threads, self.threads), arguments)
         return losses[:steps], int(self._status[0])
 
 
