@@ -84,8 +84,14 @@ def test_every_row_has_a_spelling_or_a_lowering_and_a_case():
     assert set(STRUCTURAL) == set(structural_cases()), set(STRUCTURAL) ^ set(structural_cases())
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(("arity", "shapes"), CASES, ids=str)
+SINGLE = [(arity, patterns[-1]) for arity, patterns in PATTERNS.items()]
+
+
+@pytest.mark.parametrize(
+    ("arity", "shapes", "dtype"),
+    [(*case, "float64") for case in CASES] + [(*case, "float32") for case in SINGLE],
+    ids=str,
+)
 def test_values(arity, shapes, dtype):
     names = names_of(arity)
     symbols, values = operands(names, shapes)

@@ -63,8 +63,8 @@ def fold(expression: Expr) -> Expr:
     if operation == "logical_and":
         unknown = tuple(a for a in arguments if not isinstance(a, Const))
         if any(isinstance(a, Const) and not a.value for a in arguments):
-            return Const(sp.false, "bool")
-        return Call(operation, unknown, "bool") if unknown else Const(sp.true, "bool")
+            return Const(sp.S.Zero, "bool")
+        return Call(operation, unknown, "bool") if unknown else Const(sp.S.One, "bool")
     if len(arguments) != 2 or any(a.dtype != "int" for a in arguments):
         return expression
     if expression.dtype == "int" and operation == "add":
@@ -74,11 +74,7 @@ def fold(expression: Expr) -> Expr:
     a, b = arguments
     if operation in _LITERAL and isinstance(a, Const) and isinstance(b, Const):
         value = _LITERAL[operation](int(a.value), int(b.value))
-        return (
-            const(value)
-            if expression.dtype == "int"
-            else Const(sp.true if value else sp.false, "bool")
-        )
+        return Const(sp.Integer(int(value)), expression.dtype)
     return expression
 
 
