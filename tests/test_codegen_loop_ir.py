@@ -24,11 +24,13 @@ from codegen.loop_ir import (
 )
 from codegen.passes import PASSES
 from codegen.verify import InvalidLoopIR, verify
+from symdiff.language import index
 
 X, Y = sd.tensor("X", "n", 4), sd.tensor("Y", "n", 4)
 t, i = sd.tensor("t", "n"), sd.tensor("i", "n", dtype="int")
 v, W, B = sd.tensor("v", 4), sd.tensor("W", 4, 3), sd.tensor("B", "k", 4)
 A, W1, W2 = sd.tensor("A", "n", 24), sd.tensor("W1", 24, 24), sd.tensor("W2", 24, 3)
+Z, S = sd.tensor("Z", 9), sd.tensor("S", 6, 6)
 a, b = sp.symbols("a b")
 
 
@@ -60,6 +62,25 @@ GRAPHS = {
     "constants": [X * np.array([1.0, 2.0, 3.0, 4.0]), sd.arange("n") * t, t / X.shape[0]],
     "two sizes": with_gradients(sd.sum((X @ B.T) ** 2) + sd.sum(sp.tanh(B)), X, B),
     "bools": [X > Y, sp.And(X > 0, Y > 0), sd.sum(X > Y), (X > 0) * Y],
+    "other elements": [
+        index(sp.tanh(Z), slice(None, None, -1)) * sp.tanh(Z), sp.sin(S) * sd.transpose(sp.sin(S)),
+        *with_gradients(sd.sum(sp.tanh(Z) * index(sp.tanh(Z), slice(None, None, -1))), Z),
+    ],
+    "scalars of wholes": [
+        X @ (W * sp.sin(v @ v)), X * sp.sin(v @ v) - 1,
+        (X - sd.mean(X, axis=0)) * sp.sin(v @ v) + sp.cos(sd.max(W)), sp.exp(sp.cos(sd.max(W))),
+        *with_gradients(sd.sum(sp.sin(v @ v) * X @ v) / sd.max(W), v, W),
+    ],
+    "scalars late": [
+        X * sp.sin(v @ v), (X - sd.mean(X, axis=0)) * sp.sin(v @ v) + sp.cos(sd.max(W)),
+        sp.exp(sp.cos(sd.max(W))),
+    ],
+    "scalars of sums": with_gradients(
+        sd.softplus(v @ sd.mean(X, axis=0)) + sd.sum(X**2 * t[:, None]), X, v
+    ),
+    "literal choices": with_gradients(
+        sd.sum(sd.concatenate([(X @ (X.T @ X))[:, 1:], X[:, :1]], axis=1) ** 2), X
+    ),
     "nothing to do": [X, v, sp.Integer(2), i],
 }  # fmt: skip
 
@@ -74,6 +95,8 @@ VALUES = {
     A: np.random.default_rng(5).normal(size=(7, 24)),
     W1: np.random.default_rng(6).normal(size=(24, 24)) / 5,
     W2: np.random.default_rng(7).normal(size=(24, 3)) / 5,
+    Z: np.random.default_rng(8).normal(size=9),
+    S: np.random.default_rng(9).normal(size=(6, 6)),
     a: 0.7,
     b: -0.3,
 }
