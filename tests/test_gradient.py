@@ -207,7 +207,7 @@ k = sd.tensor("k", 3, dtype="int")
         (sp.Integral(sp.exp(x**x), x), x, sd.UnsupportedOperation, "Integral"),
         (sp.zeta(x), x, sd.UnsupportedOperation, "zeta"),
         (sp.arg(x), x, sd.UnsupportedOperation, "arg"),
-        (object(), x, sd.InvalidType, "object"),
+        (range, x, sd.InvalidType, "got type"),
         (None, x, sd.InvalidType, "NoneType"),
         ({x}, x, sd.InvalidType, "set"),
     ],

@@ -464,7 +464,7 @@ def test_functions_by_others(expression):
         (sp.ITE(x > 0, y > 0, y < 0), lambda p, q: p == q),
         (sp.Not(x > 0), lambda p, q: not p),
     ],
-    ids=str,
+    ids=lambda value: None if callable(value) else str(value),
 )
 def test_logic(condition, expected):
     for at in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
