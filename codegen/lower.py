@@ -45,6 +45,7 @@ from .names import Names
 from .rows import row_axis
 from .schedule import MOVES, Schedule, operand_source, schedule
 from .sizes import SizeTable
+from .windows import CONVOLUTIONS, WINDOW_NESTS, window_element
 
 Index = tuple[Expr, ...]
 
@@ -70,7 +71,7 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
     def transform(node: Node, inputs: tuple[Node, ...]) -> Node:
         if node.operation == "logsumexp":
             return _logsumexp(inputs[0], *node.attributes)
-        if node.operation == "matmul" and node.dtype == "real":
+        if node.operation in ("matmul", *CONVOLUTIONS) and node.dtype == "real":
             inputs = tuple(i if i.dtype == "real" else _as_real(i) for i in inputs)
         if node.operation in ("argmax", "argmin") and len(node.attributes[0]) > 1:
             flat = reshape(inputs[0], (product(inputs[0].shape),))
@@ -346,7 +347,7 @@ class Lowering:
         """Combine the chunks in order: ``final[i] = partial 0 [i] op partial 1 [i] op …``."""
         operation = (
             "add"
-            if node.operation in ("sum", "matmul", "index_add")
+            if node.operation in ("sum", "matmul", "index_add", "convolve_kernel")
             else ("maximum" if node.operation == "max" else "minimum")
         )
         counters, index = self._counters(final.shape)
@@ -662,6 +663,7 @@ _VALUES: dict[str, Callable[[Lowering, Node, Index], Expr]] = {
     "index_add": _index_add,
     "one_hot": _one_hot,
     "concatenate": _concatenate,
+    "windows": window_element,
 }
 """Structural operations whose elements are written where they are used."""
 
@@ -967,6 +969,7 @@ _NESTS: dict[str, Callable[[Lowering, Node, Buffer, int | None, str], None]] = {
     "matmul": _matmul,
     "index_add": _scatter,
     **MATRIX_NESTS,
+    **WINDOW_NESTS,
 }
 """Structural operations that are computed into memory by loops of their own."""
 

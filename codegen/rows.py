@@ -45,6 +45,8 @@ def _reduces(node: Node, rows: Any) -> bool:
     if node.operation == "matmul":
         axes = [row_axis(i, rows) for i in node.inputs]
         return all(a == _matmul_axes(node, p)[0] for p, a in enumerate(axes))
+    if node.operation == "convolve_kernel":
+        return [row_axis(i, rows) for i in node.inputs] == [0, 0]
     if node.operation == "index_add":
         axis = row_axis(node.inputs[0], rows)
         if axis is None or axis < 0 or row_axis(node, rows) is not None:
@@ -206,6 +208,17 @@ def _concatenate(node: Node, axis: Any, inputs: list[Any]) -> list[bool] | None:
     return None if node.attributes[0] == axis else [a is not None and a == axis for a in inputs]
 
 
+def _convolution(node: Node, axis: Any, inputs: list[Any]) -> list[bool] | None:
+    """Rows count the images; kernels have none."""
+    return [True, False] if axis == 0 and inputs == [0, None] else None
+
+
+def _windows(node: Node, axis: Any, inputs: list[Any]) -> list[bool] | None:
+    strides = node.attributes[1 if node.operation == "windows" else 0]
+    lead = min(node.rank, node.inputs[0].rank) - len(strides)
+    return [True] if inputs[0] == axis and axis < lead else None
+
+
 def _arange(node: Node, axis: Any, inputs: list[Any]) -> list[bool]:
     return []
 
@@ -232,6 +245,8 @@ _LOCAL = {
     "one_hot": _one_hot,
     "concatenate": _concatenate,
     "arange": _arange,
+    **dict.fromkeys(("convolve", "convolve_transposed"), _convolution),
+    **dict.fromkeys(("windows", "overlap_add"), _windows),
 }
 """How rows pass through each structural operation; one that is missing is computed whole."""
 

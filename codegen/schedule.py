@@ -14,9 +14,14 @@ from typing import Any
 from symdiff.graph import Node, consumers, walk
 
 from .rows import local_inputs, reduces_rows, row_axis
+from .windows import CONVOLUTIONS
 
 MOVES = {"reshape", "transpose", "broadcast_to"}
 """Operations that only change indices."""
+
+BORDERS = ("index_add", "concatenate")
+"""Operations that ask for each element where it comes from. A convolution would ask again for each
+entry of its kernel."""
 
 INLINE_DEPTH = 10
 """Longest chain of operations written as one expression."""
@@ -223,9 +228,9 @@ def _needs_copy(node: Node, plan: Schedule, roots: Sequence[Node]) -> bool:
 def _may_inline(node: Node, readers: list[Node], plan: Schedule) -> bool:
     if node.operation in MOVES:
         return True
-    if node.operation in ("one_hot", "concatenate"):
-        return True
-    if node.operation == "index":
+    if node.operation in BORDERS and any(r.operation in CONVOLUTIONS for r in readers):
+        return False
+    if node.operation in ("one_hot", "concatenate", "index", "windows"):
         return True
     if node.operation == "index_add":
         return all(e[0] != "tensor" for e in node.attributes[0])
@@ -240,7 +245,7 @@ def _may_inline(node: Node, readers: list[Node], plan: Schedule) -> bool:
 
 def _repeated(node: Node, reader: Node, plan: Schedule) -> bool:
     """True where a reader computes an element of the node more than once."""
-    if reader.operation == "matmul":
+    if reader.operation in ("matmul", *CONVOLUTIONS, "windows"):
         return True
     if reader.operation in ("max", "min", "argmax", "argmin", "sum", "prod"):
         return False

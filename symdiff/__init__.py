@@ -89,6 +89,7 @@ from .arrays import (
     zeros,
 )
 from .check import check_gradient
+from .convolution import avg_pool2d, conv1d, conv2d, max_pool2d
 from .derivation import Derivation, derive
 from .errors import (
     BindingError,
@@ -134,12 +135,15 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "avg_pool2d",
     "broadcast_to",
     "check_gradient",
     "cholesky",
     "clip",
     "concatenate",
     "constant",
+    "conv1d",
+    "conv2d",
     "cos",
     "cosh",
     "cumsum",
@@ -191,6 +195,7 @@ __all__ = [
     "matmul",
     "matrix_power",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from .errors import UnsupportedOperation
 from .graph import Node, apply, walk
 from .indexing import output_order
-from .shapes import Dimension
+from .shapes import Dimension, Shape
 from .structural import broadcast_to, matmul, reshape, swap_last, transpose
 
 Rule = Callable[[Node, list[Node], list[bool], Dimension], Node]
@@ -124,6 +124,59 @@ def _concatenate(node: Node, inputs: list[Node], stacked: list[bool], size: Dime
     return apply("concatenate", *full, attributes=(node.attributes[0] + 1,))
 
 
+def _merged(x: Node, axis: int) -> Node:
+    """The stacked axis merged into an axis of each part."""
+    if axis:
+        x = transpose(x, (*range(1, axis + 1), 0, *range(axis + 1, x.rank)))
+    return reshape(x, (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
+
+
+def _unmerged(x: Node, axis: int, size: Dimension, shape: Shape) -> Node:
+    """The inverse of :func:`_merged`, for parts of ``shape``."""
+    x = reshape(x, (*shape[:axis], size, *shape[axis:]))
+    return transpose(x, (axis, *range(axis), *range(axis + 1, x.rank))) if axis else x
+
+
+_ROLES = {
+    "convolve": ((0, 0), (0, 1)),
+    "convolve_transposed": ((0, 0), (1, 1)),
+    "convolve_kernel": ((1, 1), (1, 0)),
+}
+"""For each operand of a convolution, the axis of it that the stack can be merged into, and the
+axis of the result where it comes out."""
+
+
+def _convolution(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    """The operations are linear in each operand, and an axis of it is simply longer.
+
+    Where both operands are stacked, the reverse walk being linear in its seed, there is none.
+    """
+    if all(stacked):
+        raise UnsupportedOperation(
+            f"{node.operation}: the Jacobian of a product of stacked convolutions is not there"
+        )
+    position = stacked.index(True)
+    own, result = _ROLES[node.operation][position]
+    operands = list(inputs)
+    operands[position] = _merged(inputs[position], own)
+    attributes = node.attributes
+    if len(attributes) == 2:
+        shape = attributes[1]
+        longer = (*shape[:result], shape[result] * size, *shape[result + 1 :])
+        attributes = (attributes[0], longer)
+    whole = apply(node.operation, *operands, attributes=attributes)
+    return _unmerged(whole, result, size, node.shape)
+
+
+def _windows(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    return apply("windows", *inputs, attributes=node.attributes)
+
+
+def _overlap(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    strides, shape = node.attributes
+    return apply("overlap_add", *inputs, attributes=(strides, (size, *shape)))
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin"), _reduction),
     **dict.fromkeys(("prod_others", "cumsum"), _along),
@@ -137,6 +190,9 @@ RULES: dict[str, Rule] = {
     "index_add": _index_add,
     "one_hot": _one_hot,
     "concatenate": _concatenate,
+    **dict.fromkeys(_ROLES, _convolution),
+    "windows": _windows,
+    "overlap_add": _overlap,
 }
 """How each structural operation treats a leading stacked axis."""
 

@@ -394,6 +394,41 @@ class Cholesky(Structural):
     operation = "cholesky"
 
 
+class Convolved(Structural):
+    """Convolution of ``(n, c_in, …)`` with a kernel ``(c_out, c_in, …)``."""
+
+    __slots__ = ()
+    operation = "convolve"
+
+
+class ConvolvedTransposed(Structural):
+    """The adjoint of a convolution in its input."""
+
+    __slots__ = ()
+    operation = "convolve_transposed"
+
+
+class ConvolvedKernel(Structural):
+    """The adjoint of a convolution in its kernel."""
+
+    __slots__ = ()
+    operation = "convolve_kernel"
+
+
+class Windows(Structural):
+    """Sliding windows over the last axes."""
+
+    __slots__ = ()
+    operation = "windows"
+
+
+class OverlapAdded(Structural):
+    """Windows added where they overlap: the adjoint of sliding windows."""
+
+    __slots__ = ()
+    operation = "overlap_add"
+
+
 class LogSumExp(Structural):
     """log of the sum of exponentials over axes, without overflow."""
 

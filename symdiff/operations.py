@@ -1,8 +1,8 @@
 """THE table of operations: what exists, what it means, how it is differentiated.
 
 A new elementwise operation is one row in ``elementwise.py``, a new structural one a row in
-``structural.py``, ``cumulative.py`` or ``matrices.py``; codegen adds one spelling or one lowering
-for it.
+``structural.py``, ``cumulative.py``, ``matrices.py`` or ``windows.py``; codegen adds one spelling
+or one lowering for it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from .elementwise import ELEMENTWISE
 from .graph import OPERATIONS, Operation
 from .matrices import MATRICES
 from .structural import STRUCTURAL
+from .windows import WINDOWED
 
 TABLE: dict[str, Operation] = OPERATIONS
 
 STRUCTURAL.update(CUMULATIVE)
 STRUCTURAL.update(MATRICES)
+STRUCTURAL.update(WINDOWED)
 
 TABLE.update(ELEMENTWISE)
 TABLE.update(STRUCTURAL)

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import sympy as sp
 
-from . import arrays, language, linear_algebra, losses, products
+from . import arrays, convolution, language, linear_algebra, losses, products
 from .bridge import to_graph
 from .errors import InvalidArgument, InvalidType, ParseError, ShapeError, SymdiffError
 from .language import as_expression, combine, shape, tensor
@@ -47,7 +47,7 @@ MAX_HYPERBOLIC = 5
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(module, name)
-    for module in (arrays, products, linear_algebra, losses)
+    for module in (arrays, products, linear_algebra, convolution, losses)
     for name in module.__all__
 }
 """THE table of the functions that a text may call."""

@@ -217,6 +217,8 @@ def structural_cases():
     i, j = sd.tensor("i", "n", dtype="int"), sd.tensor("j", "p", dtype="int")
     T = sd.tensor("T", "n", 2, 3)
     B = sd.tensor("B", "n", 3, 2)
+    Z, K = sd.tensor("Z", "n", 2, 5, 4), sd.tensor("K", 3, 2, 2, 3)
+    W = sd.transpose(Z, (1, 0, 2, 3))
     M, S, R = sd.tensor("M", "n", "n"), sd.tensor("S", "n", 3, 3), sd.tensor("R", "r", 3, 3)
     positive = [x @ sd.transpose(x, axes) + sd.eye(x.shape[-1])
                 for x, axes in ((M, (1, 0)), (S, (0, 2, 1)))]  # fmt: skip
@@ -266,6 +268,28 @@ def structural_cases():
             *map(sd.cholesky, positive),
             sd.gradient(sd.sum(sd.cholesky(positive[0]) ** 3), M),
             sd.gradient(sd.sum(sd.cholesky(positive[1]) ** 3), S),
+        ],
+        "convolve": [
+            sd.conv2d(Z, K), sd.conv2d(Z, K, 2, "same"),
+            sd.conv2d(i[:, None, None, None] + Z, K, 1, 1), sd.conv1d(T, K[0]),
+            sd.conv1d(sd.transpose(T, (1, 2, 0)), sd.stack([K[0, 0], K[1, 0]], -1)),
+        ],
+        "convolve_transposed": [
+            sd.gradient(sd.sum(sd.conv2d(sd.tanh(Z), K, (2, 1), (0, 1)) ** 2), Z),
+            sd.gradient(sd.sum(sd.conv1d(T, K[0]) ** 2), T),
+        ],
+        "convolve_kernel": [
+            sd.gradient(sd.sum(sd.conv2d(Z, K, 2, 1) ** 2), K),
+            sd.gradient(sd.sum(sd.conv2d(W, W[:, :, :2, :2]) ** 2), Z),
+        ],
+        "windows": [
+            sd.max_pool2d(Z, 2), sd.max_pool2d(sd.tanh(Z), (3, 2), 1, 1), sd.avg_pool2d(Z, 2),
+            sd.avg_pool2d(T, 2, 1, "same"), sd.avg_pool2d(X[None, None], (1, 2), 1),
+        ],
+        "overlap_add": [
+            sd.gradient(sd.sum(sd.max_pool2d(Z, 3, 2, "same") ** 2), Z),
+            sd.gradient(sd.sum(sd.avg_pool2d(sd.exp(Z), 2, 1, 1) ** 3), Z),
+            sd.gradient(sd.sum(sd.avg_pool2d(X[None, None], (1, 2), 1) ** 2), X),
         ],
         "logsumexp": [sd.logsumexp(X), sd.logsumexp(X, axis=0), sd.logsumexp(T, axis=2)],
         "symbol": [X, w, sd.tensor("s"), i, sd.tensor("c", "n", dtype="bool"), v @ X],

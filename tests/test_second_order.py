@@ -15,6 +15,7 @@ RNG = np.random.default_rng(3)
 W, X = sd.tensor("W", 3, 2), sd.tensor("X", "n", 3)
 t = sd.tensor("t", "n", dtype="int")
 V = sd.tensor("V", 3, 2)
+IMAGE = np.arange(24.0).reshape(1, 1, 6, 4) / 9
 VALUES = {
     X: RNG.normal(size=(4, 3)), W: RNG.normal(size=(3, 2)), t: np.array([0, 1, 1, 0]),
     V: RNG.normal(size=(3, 2)),
@@ -43,6 +44,11 @@ FUNCTIONS = {
     "solve, constant vector": sd.solve(W[1:], np.array([1.0, -2.0])),
     "solve, matrices": sd.solve(sd.stack([W[1:], W[:2]]), W.T),
     "cholesky": sd.cholesky(W.T @ W + sd.eye(2)),
+    "convolution": sd.conv2d(IMAGE, W[None, None]) * W[0, 0],
+    "convolution of a product": sd.conv2d(sd.tanh(W)[None, None], W[:2][None, None], 1, 1),
+    "convolution, both": sd.conv1d(W.T[None], sd.stack([W[:2].T, W[1:].T])),
+    "pooling": sd.max_pool2d(W[None, None], (2, 1), 1)
+    * sd.avg_pool2d(W[None, None] ** 2, (2, 1), 1),
     "relu": sd.relu(X @ W)[:, 0],
     "reshape": sd.reshape(W, 2, 3) @ W,
     "vector @ matrix": W[:, 0] @ W,

@@ -22,6 +22,33 @@ def solve(a, b):
 
 
 # row -> (what a user writes, the same in NumPy, shapes of the real operands)
+def padded(x, padding, fill=0.0):
+    return np.pad(x, [(0, 0), (0, 0), *padding], constant_values=fill) if padding else x
+
+
+def convolved(x, k, strides, padding=None):
+    """The definition, one element of the result at a time."""
+    x = padded(x, padding)
+    spatial = [(d - w) // s + 1 for d, w, s in zip(x.shape[2:], k.shape[2:], strides, strict=True)]
+    result = np.empty((len(x), len(k), *spatial))
+    for n, o, *place in np.ndindex(*result.shape):
+        part = tuple(
+            slice(s * p, s * p + w) for s, p, w in zip(strides, place, k.shape[2:], strict=True)
+        )
+        result[(n, o, *place)] = np.sum(x[(n, slice(None), *part)] * k[o])
+    return result
+
+
+def pooled(x, size, strides, function, padding=None, fill=0.0):
+    x = padded(x, padding, fill)
+    rows, columns = ((d - w) // s + 1 for d, w, s in zip(x.shape[2:], size, strides, strict=True))
+    result = np.empty((*x.shape[:2], rows, columns))
+    for n, c, i, j in np.ndindex(*result.shape):
+        (a, b), (s, t) = size, strides
+        result[n, c, i, j] = function(x[n, c, s * i : s * i + a, t * j : t * j + b])
+    return result
+
+
 CASES = {
     "sum": [
         (lambda x: sd.sum(x), lambda x: x.sum(), [(2, 3)]),
@@ -141,6 +168,65 @@ CASES = {
         )
         for axes, shape in [((1, 0), (3, 3)), ((0, 2, 1), (2, 2, 2))]
     ],
+    "convolve": [
+        (sd.conv1d, lambda x, k: convolved(x, k, (1,)), [(2, 3, 5), (4, 3, 2)]),
+        (
+            lambda x, k: sd.conv1d(x, k, 2, 1),
+            lambda x, k: convolved(x, k, (2,), [(1, 1)]),
+            [(2, 1, 5), (2, 1, 3)],
+        ),
+        (sd.conv2d, lambda x, k: convolved(x, k, (1, 1)), [(2, 3, 4, 5), (4, 3, 2, 3)]),
+        (
+            lambda x, k: sd.conv2d(x, k, (2, 1), (1, 0)),
+            lambda x, k: convolved(x, k, (2, 1), [(1, 1), (0, 0)]),
+            [(2, 2, 5, 4), (1, 2, 3, 2)],
+        ),
+        (
+            lambda x, k: sd.conv2d(x, k, padding="same"),
+            lambda x, k: convolved(x, k, (1, 1), [(0, 1), (1, 1)]),
+            [(1, 2, 3, 4), (2, 2, 2, 3)],
+        ),
+        (
+            lambda x, k: sd.conv2d(x, k, 2, "same"),
+            lambda x, k: convolved(x, k, (2, 2), [(0, 1), (1, 1)]),
+            [(1, 1, 4, 5), (1, 1, 3, 3)],
+        ),
+    ],
+    "convolve_transposed": [],  # what `convolve` has as its adjoints
+    "convolve_kernel": [],
+    "windows": [
+        (
+            lambda x: sd.max_pool2d(x, 2),
+            lambda x: pooled(x, (2, 2), (2, 2), np.max),
+            [(2, 3, 4, 5)],
+        ),
+        (
+            lambda x: sd.max_pool2d(x, (2, 3), 1, padding=(0, 1)),
+            lambda x: pooled(x, (2, 3), (1, 1), np.max, [(0, 0), (1, 1)], -np.inf),
+            [(2, 1, 4, 3)],
+        ),
+        (
+            lambda x: sd.max_pool2d(x, 2, padding="same"),
+            lambda x: pooled(x, (2, 2), (2, 2), np.max, [(0, 1), (0, 0)], -np.inf),
+            [(2, 1, 3, 4)],
+        ),
+        (
+            lambda x: sd.avg_pool2d(x, 3, 2),
+            lambda x: pooled(x, (3, 3), (2, 2), np.mean),
+            [(2, 1, 5, 7)],
+        ),
+        (
+            lambda x: sd.avg_pool2d(x, 2, 1, 1),
+            lambda x: pooled(x, (2, 2), (1, 1), np.mean, [(1, 1), (1, 1)]),
+            [(2, 1, 3, 2)],
+        ),
+        (
+            lambda x: sd.avg_pool2d(x, 2, 1, "same"),
+            lambda x: pooled(x, (2, 2), (1, 1), np.nanmean, [(0, 1), (0, 1)], np.nan),
+            [(1, 2, 3, 2)],
+        ),
+    ],
+    "overlap_add": [],  # what `windows` has as its adjoint
     "transpose": [
         (lambda x: sd.transpose(x), lambda x: x.T, [(2, 3)]),
         (lambda x: sd.transpose(x), lambda x: x.T, [(2, 3, 4)]),
@@ -262,6 +348,8 @@ def test_value(name, i):
 def test_value_with_symbolic_sizes(name, i):
     if (name == "reshape" and i == 0) or name == "broadcast_to" or name == "array":
         pytest.skip("the case names a size")
+    if name in ("convolve", "windows"):
+        pytest.skip("windows and strides need sizes; see test_convolution")
     if name in ("index", "one_hot") or (name == "sum" and i == 5):
         pytest.skip("see test_language: indexing with symbolic sizes")
     expression, symbols, values, expected = setup(name, i, symbolic=True)

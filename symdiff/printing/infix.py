@@ -270,6 +270,19 @@ def _size(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
     return f"({printer._print(attributes[0])})"
 
 
+def _with_strides(name: str, function: str) -> Callable[..., str]:
+    """A call whose only option is a stride; 1, the default, is left out."""
+
+    def write(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
+        *windows, strides = attributes[: 2 if name == "windows" else 1]
+        options = [f"size={text(windows[0])}"] if windows else []
+        if any(s != 1 for s in strides):
+            options.append(f"stride={text(strides)}")
+        return _call(function, *map(printer._print, operands), *options)
+
+    return write
+
+
 INFIX: dict[str, Callable[..., str]] = {
     "matmul": _matmul,
     "transpose": _transpose,
@@ -284,6 +297,11 @@ INFIX: dict[str, Callable[..., str]] = {
     **{n: _reduction(n) for n in ("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin")},
     **{n: _along(n) for n in ("prod_others", "cumsum")},
     **{n: _plain(n) for n in ("det", "logdet", "inv", "solve", "cholesky")},
+    "convolve": _with_strides("convolve", "conv"),
+    "convolve_transposed": _with_strides("convolve_transposed", "conv_transposed"),
+    "convolve_kernel": _with_strides("convolve_kernel", "conv_kernel"),
+    "windows": _with_strides("windows", "windows"),
+    "overlap_add": _with_strides("overlap_add", "overlap_add"),
     **{n: _plain(n) for n in ("equal", "not_equal", "less", "less_equal")},
     **{n: _plain(n) for n in ("logical_and", "logical_or", "logical_not")},
 }

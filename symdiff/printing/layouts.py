@@ -313,6 +313,23 @@ def _one_hot(page: Page, node: Node) -> Piece:
     return _named_call(page, "onehot", labels)
 
 
+_WINDOWED = {
+    "convolve": "conv", "convolve_transposed": "convᵀ", "convolve_kernel": "corr",
+    "windows": "windows", "overlap_add": "overlap_add",
+}  # fmt: skip
+
+
+def _windowed(page: Page, node: Node) -> Piece:
+    parts = [page.text(i) for i in node.inputs]
+    sizes, strides = node.attributes if node.operation == "windows" else ((), node.attributes[0])
+    if sizes:
+        parts.append(page.style.code("×".join(map(str, sizes))))
+    if any(s != 1 for s in strides):
+        parts.append(page.style.function("stride") + " " + page.style.code(text(strides)))
+    name = page.style.function(_WINDOWED[node.operation])
+    return Piece(name + page.style.parentheses(", ".join(parts)), CALL, False)
+
+
 def _symbol(page: Page, node: Node) -> Piece:
     return page.style.symbol(node.attributes[0].name)
 
@@ -373,6 +390,7 @@ LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
     "index": _index,
     "index_add": _index_add,
     "concatenate": _concatenate,
+    **dict.fromkeys(_WINDOWED, _windowed),
     "one_hot": _one_hot,
     "symbol": _symbol,
     "number": _number,

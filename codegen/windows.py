@@ -1,0 +1,195 @@
+"""Lowering of convolutions, sliding windows and their adjoints: a part of the lowering table.
+
+A convolution is computed as it is defined, with the last spatial axis innermost: memory is read
+in order, and nothing is copied out first. The adjoint in the input adds where the convolution
+reads; no test of borders is needed, because padding is an operation of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from symdiff.graph import Node
+
+from .loop_ir import (
+    Buffer,
+    Call,
+    Const,
+    Expr,
+    Load,
+    Loop,
+    Statement,
+    Store,
+    Update,
+    Var,
+    const,
+    times,
+)
+from .loop_ir import plus as add
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+CONVOLUTIONS = ("convolve", "convolve_transposed", "convolve_kernel")
+
+
+def _loops(
+    low: Lowering, extents: Sequence[Expr], body: Callable[[tuple[Expr, ...]], list[Statement]]
+) -> list[Statement]:
+    """Nested loops over extents; the body gets the counters."""
+    counters = [low.names.new("ijklmpq"[min(i, 6)]) for i in range(len(extents))]
+    result = body(tuple(Var(c, "int") for c in counters))
+    for counter, extent in reversed(list(zip(counters, extents, strict=True))):
+        result = [Loop(counter, extent, result)]
+    return result
+
+
+def _at(strides: Sequence[int], places: Sequence[Expr], offsets: Sequence[Expr]) -> list[Expr]:
+    """Elements of the input: stride times the place of the window, plus the offset in it."""
+    return [add(times(const(s), p), o) for s, p, o in zip(strides, places, offsets, strict=True)]
+
+
+def _zero(buffer: Buffer) -> Const:
+    return Const(sp.S.Zero, buffer.dtype)
+
+
+def _outer(
+    low: Lowering,
+    sizes: Sequence[Expr],
+    row: int | None,
+    text: str,
+    body: Callable[[tuple[Expr, ...]], list[Statement]],
+) -> None:
+    """Loops over leading axes, the rows among them, around a body."""
+    counters, index = low._counters(sizes, row)
+    low._emit_or_extend(counters, sizes, body(index), text, row)
+
+
+def _convolve(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
+    x, kernel = node.inputs
+    (strides,) = node.attributes
+    spatial = buffer.shape[2:]
+    inner = [low.sizes.expression(d) for d in kernel.shape[1:]]
+
+    def image(index: tuple[Expr, ...]) -> list[Statement]:
+        def start(p: tuple[Expr, ...]) -> list[Statement]:
+            return [Store(buffer, (*index, *p), _zero(buffer))]
+
+        def taps(cw: tuple[Expr, ...]) -> list[Statement]:
+            c, *w = cw
+
+            def places(p: tuple[Expr, ...]) -> list[Statement]:
+                element = low.value(x, (index[0], c, *_at(strides, p, w)))
+                weight = low.value(kernel, (index[1], c, *w))
+                value = Call("multiply", (element, weight), "real")
+                return [Update(buffer, (*index, *p), "add", value, text)]
+
+            return _loops(low, spatial, places)
+
+        return [*_loops(low, spatial, start), *_loops(low, inner, taps)]
+
+    _outer(low, buffer.shape[:2], row, text, image)
+
+
+def _transposed(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
+    g, kernel = node.inputs
+    strides, _ = node.attributes
+    spatial = [low.sizes.expression(d) for d in g.shape[2:]]
+    windows = [low.sizes.expression(d) for d in kernel.shape[2:]]
+    inner = [low.sizes.expression(g.shape[1]), *windows]
+
+    def image(index: tuple[Expr, ...]) -> list[Statement]:
+        def start(p: tuple[Expr, ...]) -> list[Statement]:
+            return [Store(buffer, (*index, *p), _zero(buffer))]
+
+        def taps(ow: tuple[Expr, ...]) -> list[Statement]:
+            o, *w = ow
+
+            def places(p: tuple[Expr, ...]) -> list[Statement]:
+                element = low.value(g, (index[0], o, *p))
+                weight = low.value(kernel, (o, index[1], *w))
+                value = Call("multiply", (element, weight), "real")
+                target = (*index, *_at(strides, p, w))
+                return [Update(buffer, target, "add", value, text)]
+
+            return _loops(low, spatial, places)
+
+        return [*_loops(low, buffer.shape[2:], start), *_loops(low, inner, taps)]
+
+    _outer(low, buffer.shape[:2], row, text, image)
+
+
+def _kernel(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
+    """One number for each entry of the kernel and image, added up over the images."""
+    x, g = node.inputs
+    strides, _ = node.attributes
+    spatial = [low.sizes.expression(d) for d in g.shape[2:]]
+    images = low.sizes.expression(x.shape[0])
+    reduces = node in low.plan.reduces
+
+    def image(index: tuple[Expr, ...]) -> list[Statement]:
+        (n,) = index
+
+        def entry(ocw: tuple[Expr, ...]) -> list[Statement]:
+            o, c, *w = ocw
+            total = Buffer(low.names.new("total"), [], "real", "scalar")
+            low.extra.append(total)
+
+            def places(p: tuple[Expr, ...]) -> list[Statement]:
+                element = low.value(x, (n, c, *_at(strides, p, w)))
+                value = Call("multiply", (element, low.value(g, (n, o, *p))), "real")
+                return [Update(total, (), "add", value)]
+
+            return [
+                Store(total, (), _zero(total)),
+                *_loops(low, spatial, places),
+                Update(buffer, ocw, "add", Load(total, ()), text),
+            ]
+
+        return _loops(low, buffer.shape, entry)
+
+    if not reduces:
+        _outer(low, buffer.shape, row, text, lambda ocw: [Store(buffer, ocw, _zero(buffer))])
+    _outer(low, [images], 0 if reduces else None, text, image)
+
+
+def window_element(low: Lowering, node: Node, index: tuple[Expr, ...]) -> Expr:
+    """An element of a window is an element of the operand."""
+    (x,) = node.inputs
+    _, strides = node.attributes
+    count = len(strides)
+    lead = x.rank - count
+    places, offsets = index[lead : lead + count], index[lead + count :]
+    return low.value(x, (*index[:lead], *_at(strides, places, offsets)))
+
+
+def _overlap_add(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
+    (g,) = node.inputs
+    strides, _ = node.attributes
+    lead = node.rank - len(strides)
+    inner = [low.sizes.expression(d) for d in g.shape[lead:]]
+    count = len(strides)
+
+    def part(index: tuple[Expr, ...]) -> list[Statement]:
+        def start(p: tuple[Expr, ...]) -> list[Statement]:
+            return [Store(buffer, (*index, *p), _zero(buffer))]
+
+        def places(pw: tuple[Expr, ...]) -> list[Statement]:
+            target = (*index, *_at(strides, pw[:count], pw[count:]))
+            return [Update(buffer, target, "add", low.value(g, (*index, *pw)), text)]
+
+        return [*_loops(low, buffer.shape[lead:], start), *_loops(low, inner, places)]
+
+    _outer(low, buffer.shape[:lead], row, text, part)
+
+
+WINDOW_NESTS: dict[str, Callable[[Lowering, Node, Buffer, int | None, str], None]] = {
+    "convolve": _convolve,
+    "convolve_transposed": _transposed,
+    "convolve_kernel": _kernel,
+    "overlap_add": _overlap_add,
+}
+"""How convolutions and the adjoint of sliding windows are computed."""
