@@ -17,6 +17,7 @@ import sympy as sp
 from symdiff.errors import UnsupportedOperation
 from symdiff.graph import Node, apply, number, rebuild
 from symdiff.indexing import output_order
+from symdiff.recurrence import Body
 from symdiff.shapes import product
 from symdiff.structural import reshape
 
@@ -42,6 +43,7 @@ from .loop_ir import (
 )
 from .matrices import MATRIX_NESTS
 from .names import Names
+from .recurrence import lower_recurrence
 from .rows import row_axis
 from .schedule import MOVES, Schedule, operand_source, schedule
 from .sizes import SizeTable
@@ -67,8 +69,14 @@ class Output:
 
 def decompose(roots: Sequence[Node]) -> list[Node]:
     """Replace operations by others that have a lowering of their own."""
+    bodies: dict[Body, Body] = {}
 
     def transform(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node.operation == "scan":
+            body, *rest = node.attributes
+            if body not in bodies:
+                bodies[body] = Body(body.parameters, tuple(decompose(body.results)))
+            return apply("scan", *inputs, attributes=(bodies[body], *rest))
         if node.operation == "logsumexp":
             return _logsumexp(inputs[0], *node.attributes)
         if node.operation in ("matmul", *CONVOLUTIONS) and node.dtype == "real":
@@ -112,7 +120,7 @@ class Lowering:
     def __init__(
         self,
         outputs: Sequence[Output],
-        symbols: dict[Node, Buffer | Expr],
+        symbols: dict[Node, Buffer | Expr | Callable[[Index], Expr]],
         rows: Any,
         names: Names,
         sizes: SizeTable,
@@ -316,6 +324,10 @@ class Lowering:
         return value.name if isinstance(value, Var) else None
 
     def _compute(self, node: Node, combines: list[Statement] | None = None) -> None:
+        if node.operation == "scan":
+            if node not in self.buffers:
+                lower_recurrence(self, node)
+            return
         targets = self._targets.get(node, [])
         text = self._formula(node)
         reduces = node in self.plan.reduces
@@ -498,6 +510,8 @@ def _wrap(
 
 def _symbol(low: Lowering, node: Node, index: Index) -> Expr:
     buffer = low.symbols[node]
+    if callable(buffer):  # a variable of the step of a recurrence
+        return buffer(index)
     if not isinstance(buffer, Buffer):
         return buffer
     if buffer.row_axis is not None and low.gathered is not None and buffer.space == "data":
@@ -976,7 +990,7 @@ _NESTS: dict[str, Callable[[Lowering, Node, Buffer, int | None, str], None]] = {
 
 def lowered_operations() -> set[str]:
     """All structural operations that can be lowered."""
-    return set(_VALUES) | set(_NESTS) | {"logsumexp"}
+    return set(_VALUES) | set(_NESTS) | {"logsumexp", "scan"}
 
 
 __all__ = ["MOVES", "Lowering", "Output", "decompose", "lowered_operations"]

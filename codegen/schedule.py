@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from symdiff.graph import Node, consumers, walk
+from symdiff.recurrence import recurrence
 
 from .rows import local_inputs, reduces_rows, row_axis
 from .windows import CONVOLUTIONS
@@ -94,11 +95,24 @@ def schedule(roots: Sequence[Node], rows: Any, gemm: bool = True) -> Schedule:
     last = max((_complete(r, time, local) for r in roots), default=0)
     last += last % 2
     _as_late_as_possible(order, readers, roots, time, local, scalars, last)
+    _together(order, time)
     plan = Schedule(order, time, set(), scalars, local, reduces, set(), rows, last)
     if gemm:
         plan.gemms = {n for n in order if n.operation == "matmul" and _is_gemm(n, plan)}
     plan.stored = _stored(order, readers, roots, plan)
     return plan
+
+
+def _together(order: Sequence[Node], time: dict[Node, int]) -> None:
+    """All results of a recurrence are computed when the first of them is needed."""
+    earliest: dict[Any, int] = {}
+    for node in order:
+        if node.operation == "scan":
+            own = recurrence(node)
+            earliest[own] = min(time[node], earliest.get(own, time[node]))
+    for node in order:
+        if node.operation == "scan":
+            time[node] = earliest[recurrence(node)]
 
 
 def _complete(node: Node, time: dict[Node, int], local: dict[Node, list[bool]]) -> int:
@@ -245,7 +259,7 @@ def _may_inline(node: Node, readers: list[Node], plan: Schedule) -> bool:
 
 def _repeated(node: Node, reader: Node, plan: Schedule) -> bool:
     """True where a reader computes an element of the node more than once."""
-    if reader.operation in ("matmul", *CONVOLUTIONS, "windows"):
+    if reader.operation in ("matmul", *CONVOLUTIONS, "windows", "scan"):
         return True
     if reader.operation in ("max", "min", "argmax", "argmin", "sum", "prod"):
         return False

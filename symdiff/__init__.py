@@ -110,6 +110,7 @@ from .linear_algebra import cholesky, det, inv, logdet, matrix_power, solve
 from .optimizers import epoch, step
 from .parse import parse
 from .products import diag, dot, einsum, kron, norm, outer, trace
+from .scan import scan
 from .second_order import hessian, hvp, jacobian, jvp, vjp
 
 __all__ = [
@@ -211,6 +212,7 @@ __all__ = [
     "prod_others",
     "relu",
     "reshape",
+    "scan",
     "shape",
     "sigmoid",
     "sign",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from .errors import UnsupportedOperation
 from .graph import Node, apply, walk
 from .indexing import output_order
+from .recurrence import LAST, STACKED, Body, Recurrence, placeholder, recurrence
 from .shapes import Dimension, Shape
 from .structural import broadcast_to, matmul, reshape, swap_last, transpose
 
@@ -177,6 +178,48 @@ def _overlap(node: Node, inputs: list[Node], stacked: list[bool], size: Dimensio
     return apply("overlap_add", *inputs, attributes=(strides, (size, *shape)))
 
 
+def _scan(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) -> Node:
+    """The stack goes behind time; a carry is stacked where it starts or becomes so."""
+    own = recurrence(node)
+    flags = list(stacked)
+    while True:
+        moving = {p for p, f in zip(own.body.parameters, flags, strict=True) if f}
+        below = set(moving)
+        for n in walk(own.body.results):
+            if any(i in below for i in n.inputs):
+                below.add(n)
+        grown = [f or n in below for f, n in zip(flags, own.next_carries, strict=False)]
+        if grown == flags[: own.carries]:
+            break
+        flags[: own.carries] = grown
+    first, second = own.carries, own.carries + own.sequences
+    stacks = {
+        p: placeholder(p.attributes[0].name, (size, *p.shape), p.dtype)
+        for p, f in zip(own.body.parameters, flags, strict=True)
+        if f
+    }
+    wide = batch(own.body.results, stacks, size)
+    results = [
+        w if k >= first or flags[k] else r
+        for k, (r, w) in enumerate(zip(own.body.results, wide, strict=True))
+    ]
+    operands = []
+    for k, (x, is_stacked) in enumerate(zip(inputs, stacked, strict=True)):
+        if flags[k] and not is_stacked:
+            x = broadcast_to(x, (size, *x.shape))
+        elif is_stacked and first <= k < second:
+            x = transpose(x, (1, 0, *range(2, x.rank)))
+        operands.append(x)
+    body = Body(tuple(stacks.get(p, p) for p in own.body.parameters), tuple(results))
+    kind, position = node.attributes[-1]
+    result = Recurrence(
+        body, own.carries, own.sequences, own.length, own.reverse, tuple(operands)
+    ).node(kind, position)
+    if kind != STACKED and not flags[position]:
+        return broadcast_to(result, (size, *node.shape))
+    return result if kind == LAST else transpose(result, (1, 0, *range(2, result.rank)))
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin"), _reduction),
     **dict.fromkeys(("prod_others", "cumsum"), _along),
@@ -193,6 +236,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_ROLES, _convolution),
     "windows": _windows,
     "overlap_add": _overlap,
+    "scan": _scan,
 }
 """How each structural operation treats a leading stacked axis."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import sympy as sp
 from sympy.core.sympify import _sympify as strictly  # never runs text
 
+from . import recurrence
 from .binding import is_symbol
 from .bridge import describe, instantiate, to_graph, to_sympy
 from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
@@ -162,6 +163,24 @@ def depends(roots: Sequence[Node], targets: Iterable[Node]) -> set[Node]:
     return wanted
 
 
+def _recurrences(order: Sequence[Node]) -> dict[Node, list[Node]]:
+    """For each node what is pulled back at its turn: itself, in general.
+
+    The results of one recurrence are pulled back together, at the turn of the first in the order,
+    when all of them have their adjoints.
+    """
+    groups: dict[Node, list[Node]] = {}
+    first: dict[Any, Node] = {}
+    for node in order:
+        if node.operation != "scan":
+            groups[node] = [node]
+            continue
+        leader = first.setdefault(recurrence.recurrence(node), node)
+        groups[node] = []
+        groups[leader].append(node)
+    return groups
+
+
 def pullback(
     root: Node, seed: Node, targets: Sequence[Node]
 ) -> tuple[list[Node], dict[Node, Node]]:
@@ -178,15 +197,22 @@ def pullback(
     terms: dict[Node, list[Node]] = {root: [seed]}
     adjoints: dict[Node, Node] = {}
     simplify = Rewriter(ALGEBRA)
-    for node in reversed(walk([root])):
-        if node not in wanted or node not in terms:
+    order = walk([root])
+    groups = _recurrences(order)
+    for node in reversed(order):
+        if node in wanted and node in terms:
+            (adjoints[node],) = simplify([accumulate(terms.pop(node))])
+        members = [n for n in groups[node] if n in adjoints]
+        if not members:
             continue
-        (adjoint,) = simplify([accumulate(terms.pop(node))])
-        adjoints[node] = adjoint
-        if node.row.kind == "elementwise":
-            contributions: Sequence[Node | None] = _elementwise(node, adjoint, wanted, simplify)
+        contributions: Sequence[Node | None]
+        if node.operation == "scan":
+            whole = {n: broadcast_to(adjoints[n], n.shape) for n in members}
+            contributions = recurrence.adjoint(whole, wanted)
+        elif node.row.kind == "elementwise":
+            contributions = _elementwise(node, adjoints[node], wanted, simplify)
         elif node.row.kind == "structural":
-            contributions = _structural(node, adjoint)
+            contributions = _structural(node, adjoints[node])
         else:
             continue
         for operand, contribution in zip(node.inputs, contributions, strict=True):

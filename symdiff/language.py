@@ -22,11 +22,12 @@ from sympy.core.sympify import _sympify as strictly  # never runs text
 from sympy.logic.boolalg import Boolean
 from sympy.printing.precedence import PRECEDENCE
 
-from .bridge import describe, to_graph
+from .bridge import describe, to_graph, to_sympy
 from .constants import Array
 from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply
 from .indexing import normalise_key
+from .recurrence import Body
 from .shapes import Shape, broadcast, shape_of, text
 from .structural import complete_shape
 
@@ -189,6 +190,7 @@ class TensorSymbol(TensorExpression, sp.Symbol):
     def __eq__(self, other: object) -> bool:
         return self is other or (
             isinstance(other, TensorSymbol)
+            and isinstance(other, Placeholder) == isinstance(self, Placeholder)
             and self.name == other.name
             and self.dtype == other.dtype
             and self._shape == other._shape
@@ -198,6 +200,51 @@ class TensorSymbol(TensorExpression, sp.Symbol):
 
     def _eval_derivative(self, symbol: sp.Symbol) -> Any:
         return sp.S.One if self == symbol else sp.S.Zero
+
+
+class Placeholder(TensorSymbol):
+    """A variable of the step of a recurrence; no symbol of a user equals it.
+
+    The serial number tells variables of one name apart while a step is traced.
+    """
+
+    __slots__ = ("serial",)
+
+    serial: int
+
+    def __new__(cls, name: str, shape: Shape, dtype: str, serial: int = 0) -> Placeholder:
+        """Make the variable."""
+        obj = super().__new__(cls, name, shape, dtype)
+        assert isinstance(obj, Placeholder)
+        obj.serial = serial
+        return obj
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.name, self._shape, self.dtype, self.serial), {}
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, Placeholder) and self.serial == other.serial
+        return same and TensorSymbol.__eq__(self, other)
+
+    __hash__ = TensorSymbol.__hash__
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return ("placeholder", self.serial, *super()._hashable_content())
+
+
+class StepFunction(Basic):
+    """The step of a recurrence: parameters and results, as two tuples."""
+
+    @property
+    def free_symbols(self) -> set[Any]:
+        """None: what a step takes from outside is an operand of the recurrence."""
+        return set()
+
+    @property
+    def body(self) -> Body:
+        """The step as a graph."""
+        parameters, results = self.args
+        return Body(tuple(map(to_graph, parameters.args)), tuple(map(to_graph, results.args)))
 
 
 class Structural(TensorExpression):
@@ -256,6 +303,10 @@ def encode(value: Any) -> Any:
         return sp.Tuple(*map(encode, value))
     if isinstance(value, str):
         return Str(value)
+    if isinstance(value, Body):
+        return StepFunction(
+            sp.Tuple(*to_sympy(value.parameters)), sp.Tuple(*to_sympy(value.results))
+        )
     if isinstance(value, Basic):
         return value
     return strictly(value)
@@ -267,6 +318,8 @@ def decode(value: Any) -> Any:
         return tuple(map(decode, value.args))
     if isinstance(value, Str):
         return value.name
+    if isinstance(value, StepFunction):
+        return value.body
     if isinstance(value, sp.Integer):
         return int(value)
     if value in (sp.true, sp.false):
@@ -427,6 +480,13 @@ class OverlapAdded(Structural):
 
     __slots__ = ()
     operation = "overlap_add"
+
+
+class Scanned(Structural):
+    """A result of a recurrence."""
+
+    __slots__ = ()
+    operation = "scan"
 
 
 class LogSumExp(Structural):

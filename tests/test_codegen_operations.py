@@ -223,6 +223,7 @@ def structural_cases():
     positive = [x @ sd.transpose(x, axes) + sd.eye(x.shape[-1])
                 for x, axes in ((M, (1, 0)), (S, (0, 2, 1)))]  # fmt: skip
     A = sd.constant(np.array([[1.0, -2.0, 3.0, 0.5]]))
+    recurrent = sd.scan(lambda h, x: (sd.tanh(x @ B[0] @ w[:2] + h), h**2), v[:2], T)[1]
 
     def node(name, *operands, **keywords):
         attributes = keywords.get("attributes", ())
@@ -290,6 +291,13 @@ def structural_cases():
             sd.gradient(sd.sum(sd.max_pool2d(Z, 3, 2, "same") ** 2), Z),
             sd.gradient(sd.sum(sd.avg_pool2d(sd.exp(Z), 2, 1, 1) ** 3), Z),
             sd.gradient(sd.sum(sd.avg_pool2d(X[None, None], (1, 2), 1) ** 2), X),
+        ],
+        "scan": [
+            *sd.scan(lambda h, x: (sd.tanh(h * x + w), h @ w), w, X),
+            *sd.scan(lambda c, x: ((c[0] + x, c[1] * x), c[0]), (0.0, 1.0), v, reverse=True)[0],
+            sd.scan(lambda c, x: (c + x, 2 * c), 0, i)[1],
+            sd.scan(lambda c, x: (sd.scan(lambda s, e: (s * e, None), c, x)[0], c), 1.0, X)[1],
+            *sd.gradient(sd.sum(recurrent), [v, T, B]),
         ],
         "logsumexp": [sd.logsumexp(X), sd.logsumexp(X, axis=0), sd.logsumexp(T, axis=2)],
         "symbol": [X, w, sd.tensor("s"), i, sd.tensor("c", "n", dtype="bool"), v @ X],

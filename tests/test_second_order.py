@@ -49,6 +49,8 @@ FUNCTIONS = {
     "convolution, both": sd.conv1d(W.T[None], sd.stack([W[:2].T, W[1:].T])),
     "pooling": sd.max_pool2d(W[None, None], (2, 1), 1)
     * sd.avg_pool2d(W[None, None] ** 2, (2, 1), 1),
+    "scan": sd.scan(lambda h, x: (sd.tanh(h @ W.T @ W + x), h * x), sd.zeros(2), X @ W)[1],
+    "scan, last": sd.scan(lambda h, x: (h * x, None), W[0, 0], W[:, 1])[0] * W[0],
     "relu": sd.relu(X @ W)[:, 0],
     "reshape": sd.reshape(W, 2, 3) @ W,
     "vector @ matrix": W[:, 0] @ W,

@@ -22,6 +22,14 @@ def solve(a, b):
 
 
 # row -> (what a user writes, the same in NumPy, shapes of the real operands)
+def recurrent(x, w):
+    h, outputs = x[0] / 2, []
+    for e in x:
+        outputs.append(h * e)
+        h = np.tanh(h @ w + e)
+    return h, np.stack(outputs)
+
+
 def padded(x, padding, fill=0.0):
     return np.pad(x, [(0, 0), (0, 0), *padding], constant_values=fill) if padding else x
 
@@ -227,6 +235,30 @@ CASES = {
         ),
     ],
     "overlap_add": [],  # what `windows` has as its adjoint
+    "scan": [
+        (
+            lambda x, w: sd.scan(lambda h, e: (sd.tanh(h @ w + e), h * e), x[0] / 2, x)[0],
+            lambda x, w: recurrent(x, w)[0],
+            [(4, 3), (3, 3)],
+        ),
+        (
+            lambda x, w: sd.scan(lambda h, e: (sd.tanh(h @ w + e), h * e), x[0] / 2, x)[1],
+            lambda x, w: recurrent(x, w)[1],
+            [(4, 3), (3, 3)],
+        ),
+        (
+            lambda x, y: sd.scan(lambda c, e: (c + e[0] * e[1], c), 1.0, (x, y), reverse=True)[1],
+            lambda x, y: 1 + np.concatenate([np.cumsum((x * y)[:0:-1])[::-1], [0.0]]),
+            [(4,), (4,)],
+        ),
+        (
+            lambda x: sd.sum(
+                sd.stack(sd.scan(lambda c, e: ((c[1], c[0] * e), None), (x[1], x[0]), x)[0])
+            ),
+            lambda x: x[1] * np.prod(x[::2]) + x[0] * np.prod(x[1::2]),
+            [(4,)],
+        ),
+    ],
     "transpose": [
         (lambda x: sd.transpose(x), lambda x: x.T, [(2, 3)]),
         (lambda x: sd.transpose(x), lambda x: x.T, [(2, 3, 4)]),

@@ -13,6 +13,7 @@ from typing import Any
 import sympy as sp
 from sympy.printing.precedence import PRECEDENCE, precedence
 
+from ..graph import walk
 from ..language import Structural, decode
 from ..shapes import Dimension, Shape, text
 
@@ -283,6 +284,30 @@ def _with_strides(name: str, function: str) -> Callable[..., str]:
     return write
 
 
+STEP_SIZE = 60
+"""Operations of a step that are written out."""
+
+
+def _scan(operands: Sequence[Any], attributes: Any, printer: Any) -> str:
+    """``scan(h, x -> tanh(x + h); h=0, x=X).last``."""
+    from ..bridge import to_sympy
+
+    body, carries, sequences, _, reverse, output = attributes
+    names = [p.attributes[0].name for p in body.parameters]
+    short = len(walk(body.results)) <= STEP_SIZE
+    results = ", ".join(map(printer._print, to_sympy(body.results))) if short else "..."
+    bound = [
+        f"{name}={written}"
+        for name, written in zip(names, map(printer._print, operands), strict=True)
+        if name != written
+    ]
+    parameters = ", ".join(names[: carries + sequences])
+    kind, position = output
+    which = f"[{position}]" if carries > 1 or kind == "stacked" else ""
+    direction = ", reverse=True" if reverse else ""
+    return f"scan({parameters} -> {results}; {', '.join(bound)}{direction}).{kind}{which}"
+
+
 INFIX: dict[str, Callable[..., str]] = {
     "matmul": _matmul,
     "transpose": _transpose,
@@ -301,6 +326,7 @@ INFIX: dict[str, Callable[..., str]] = {
     "convolve_transposed": _with_strides("convolve_transposed", "conv_transposed"),
     "convolve_kernel": _with_strides("convolve_kernel", "conv_kernel"),
     "windows": _with_strides("windows", "windows"),
+    "scan": _scan,
     "overlap_add": _with_strides("overlap_add", "overlap_add"),
     **{n: _plain(n) for n in ("equal", "not_equal", "less", "less_equal")},
     **{n: _plain(n) for n in ("logical_and", "logical_or", "logical_not")},

@@ -60,6 +60,8 @@ class LatexStyle(Style):
         "logical_or": r" \vee ", "logical_not": r"\neg ",
     }  # fmt: skip
 
+    arrow, element = r" \leftarrow ", r" \in "
+
     def symbol(self, name: str) -> Piece:
         written = name_latex(name)
         return Piece(written, ATOM, not written.startswith((r"\mathrm", r"\text")))

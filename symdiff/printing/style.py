@@ -41,6 +41,7 @@ class Style(ABC):
     functions: ClassVar[Mapping[str, str]] = {}
     relations: ClassVar[Mapping[str, str]] = {}
     ones, identity = "𝟏", "𝐈"
+    arrow, element = " ← ", " ∈ "
 
     @abstractmethod
     def symbol(self, name: str) -> Piece:
