@@ -12,6 +12,7 @@ from symdiff.bridge import describe, to_graph
 from symdiff.errors import BindingError, InvalidArgument, InvalidType
 from symdiff.graph import Node, leaves
 from symdiff.language import as_expression
+from symdiff.modes import settle
 from symdiff.rewrite import stabilise
 
 from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
@@ -43,7 +44,7 @@ class CompiledFunction:
 
     def _prepare(self) -> None:
         roots = [to_graph(as_expression(e)) for e in self._expressions]
-        self._roots = stabilise(roots)
+        self._roots = settle(stabilise(roots), self.inputs)
         self._symbols = [_input_node(s) for s in self.inputs]
         missing = sorted(
             str(n.attributes[0]) for n in leaves(self._roots) if n not in self._symbols
@@ -187,7 +188,7 @@ def compile(
     check_threads(threads)
     if inputs is None:
         listed = expressions if isinstance(expressions, (list, tuple)) else [expressions]
-        found = leaves([to_graph(as_expression(e)) for e in listed])
+        found = leaves(settle([to_graph(as_expression(e)) for e in listed]))
         inputs = sorted((n.attributes[0] for n in found), key=str)
     elif not isinstance(inputs, (list, tuple)):
         inputs = [inputs]

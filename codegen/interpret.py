@@ -15,6 +15,7 @@ import numpy as np
 
 from symdiff.elementwise import ELEMENTWISE
 from symdiff.errors import IndexOutOfRange
+from symdiff.random_bits import random_bits
 
 from .loop_ir import (
     Buffer,
@@ -237,6 +238,8 @@ class Interpreter:
             return self.value(yes if self.value(condition, "bool") else no, call.dtype)
         if operation.startswith("combine_"):
             return self._combine(call)
+        if operation == "random_bits":
+            return int(random_bits(*(int(self.value(a)) for a in call.arguments)))
         if operation in ("bounded", "label"):
             return self._checked(operation, *(self.value(a, "int") for a in call.arguments))
         return _apply(operation, [self.value(a, _operand_dtype(call)) for a in call.arguments])

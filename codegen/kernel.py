@@ -55,7 +55,7 @@ RESERVED = frozenset(
     grain most_chunks update_chunks random offsets order losses k step epochs parameters_count
     hyper batch epoch samples row tile_first tile_last far beyond only shared shared_int partials
     partials_int private private_int constants constants_int parameters gradient
-    state loss min max range abs int""".split()
+    state loss seed moving_count min max range abs int""".split()
 ) | frozenset(SPELLING)
 
 _COST = {"exp": 20, "log": 20, "sin": 25, "cos": 25, "tanh": 30, "sigmoid": 25, "softplus": 40,

@@ -17,6 +17,7 @@ import sympy as sp
 from symdiff.errors import UnsupportedOperation
 from symdiff.graph import Node, apply, number, rebuild
 from symdiff.indexing import output_order
+from symdiff.random_bits import BITS
 from symdiff.recurrence import Body
 from symdiff.shapes import product
 from symdiff.structural import reshape
@@ -641,6 +642,16 @@ def _arange(low: Lowering, node: Node, index: Index) -> Expr:
     return index[0]
 
 
+def _random_uniform(low: Lowering, node: Node, index: Index) -> Expr:
+    site, shape = node.attributes
+    place: Expr = const(0)
+    for size, i in zip(shape, index, strict=True):
+        place = plus(times(place, low.sizes.expression(size)), i)
+    seed, step = (low.value(i, ()) for i in node.inputs)
+    bits = Call("random_bits", (seed, step, const(site), place), "int")
+    return Call("multiply", (bits, Const(sp.Float(2.0**-BITS), "real")), "real")
+
+
 def _concatenate(low: Lowering, node: Node, index: Index) -> Expr:
     (axis,) = node.attributes
     stops: list[Any] = []
@@ -678,6 +689,7 @@ _VALUES: dict[str, Callable[[Lowering, Node, Index], Expr]] = {
     "one_hot": _one_hot,
     "concatenate": _concatenate,
     "windows": window_element,
+    "random_uniform": _random_uniform,
 }
 """Structural operations whose elements are written where they are used."""
 

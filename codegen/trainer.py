@@ -21,6 +21,7 @@ from symdiff.gradient import parameter_nodes, pullback
 from symdiff.graph import Node, apply, leaves, number
 from symdiff.init import Initializer
 from symdiff.language import as_expression
+from symdiff.modes import in_training, mode_leaves, moving_values, settle
 from symdiff.rewrite import algebra, stabilise
 from symdiff.shapes import Size, concrete_shape, text
 from symdiff.structural import reduce_sum, size_node
@@ -124,14 +125,27 @@ class Trainer:
             )
         if root.dtype == "bool":
             raise InvalidType(f"a loss must be a number, got the condition {self._loss}")
-        (self._root,) = stabilise([root])
-        self._parameters, _ = parameter_nodes(list(self._start))
-        present = leaves([root])
-        absent = [str(n.attributes[0]) for n in self._parameters if n not in present]
-        if len(absent) == len(self._parameters):
+        (whole,) = stabilise([root])
+        (self._root,) = settle([whole])
+        moving = moving_values([whole])
+        self._training_root, *values = in_training([whole, *moving.values()])
+        self._moving = dict(zip(moving, values, strict=True))
+        given, _ = parameter_nodes(list(self._start))
+        self._trained = [n for n in given if n not in moving]
+        self._parameters = [*self._trained, *(n for n in given if n in moving)]
+        modes = set(mode_leaves([root]))
+        present = [n for n in leaves([root]) if n not in modes]
+        absent = [str(n.attributes[0]) for n in self._trained if n not in present]
+        if len(absent) == len(self._trained):
             raise BindingError(f"the loss does not contain the parameters {', '.join(absent)}")
         chosen = set(self._parameters)
         self._data = [n for n in present if n not in chosen]
+        unknown = [str(n.attributes[0]) for n in self._moving if n not in chosen]
+        if unknown:
+            raise BindingError(
+                f"the loss holds the moving averages {', '.join(unknown)}: list them, with where "
+                "they start, among the parameters (a layer does so in layer.parameters)"
+            )
         self._rule = UpdateRule(self._optimizer)
         self._kernels: dict[Any, TrainingKernel] = {}
         self._functions: dict[Any, tuple[FunctionKernel, list[Node]]] = {}
@@ -149,6 +163,13 @@ class Trainer:
         known = self._known_sizes()
         if all(_resolved(n.shape, known) for n in self._parameters):
             self._initialise(known)
+
+    @property
+    def _mask_seed(self) -> int:
+        """The value of ``sd.seed``: the seed itself, where it is an int."""
+        if isinstance(self._seed, (int, np.integer)):
+            return int(self._seed) % 2**63
+        return int(np.random.SeedSequence(self._seed).generate_state(1, np.uint64)[0] >> 1)
 
     def _known_sizes(self) -> dict[Size, int]:
         """Sizes that the starts of the parameters tell."""
@@ -175,7 +196,8 @@ class Trainer:
             parts.append(value.ravel())
             position += value.size
         self._flat = np.concatenate(parts).astype(self._options.dtype)
-        self._state = self._rule.start(self._flat.size, self._options.dtype)
+        trained = sum(int(np.prod(s)) for s in self._shapes[: len(self._trained)])
+        self._state = self._rule.start(trained, self._options.dtype)
         self._sizes = {
             s: v for s, v in sizes.items() if any(_mentions(n, s) for n in self._parameters)
         }
@@ -207,7 +229,7 @@ class Trainer:
         """The steps that lead from the loss to its gradients."""
         from symdiff.derivation import derive
 
-        return derive(self._loss, [n.attributes[0] for n in self._parameters])
+        return derive(self._loss, [n.attributes[0] for n in self._trained])
 
     @property
     def source(self) -> str:
@@ -239,21 +261,25 @@ class Trainer:
 
     def _reduced(self, vectors: frozenset[Node]) -> Node:
         """The loss that is minimised: over samples where the loss is that of one."""
+        return self._over_samples(self._root, vectors)
+
+    def _over_samples(self, root: Node, vectors: frozenset[Node]) -> Node:
         if not vectors:
-            return self._root
-        (root,), _ = vectorise([self._root], vectors)
+            return root
+        (root,), _ = vectorise([root], vectors)
         return over_samples(root, self._reduction)
 
     def _kernel(self, vectors: frozenset[Node], rows: Any, gathered: bool) -> TrainingKernel:
         key = (vectors, rows, gathered)
         if key not in self._kernels:
             nodes, _ = self._sampled(vectors)
-            (loss,) = algebra([self._reduced(vectors)])
-            gradients, _ = pullback(loss, number(1), self._parameters)
+            (loss,) = algebra([self._over_samples(self._training_root, vectors)])
+            gradients, _ = pullback(loss, number(1), self._trained)
             self._started()
-            used = set(leaves([loss]))
+            moving = [self._moving[n] for n in self._parameters[len(self._trained):]]
+            used = set(leaves([loss, *moving]))
             self._kernels[key] = TrainingKernel(
-                loss, algebra(gradients), self._parameters, self._slots,
+                loss, algebra([*gradients, *moving]), self._parameters, self._slots,
                 [n for n in nodes.values() if n in used], rows, gathered, self._rule,
                 self._options, f"{self._optimizer.name}: {describe(self._root, 200)}",
             )  # fmt: skip
@@ -323,7 +349,9 @@ class Trainer:
         kernel = self._kernel(bound.vectors, bound.rows, plan.gathered)
         flat = self._started()
         largest = int(np.diff(plan.offsets).max()) if bound.samples is not None else 1
-        run = kernel.bind(bound.arrays, bound.sizes, flat, self._state, self._threads, largest)
+        run = kernel.bind(
+            bound.arrays, bound.sizes, flat, self._state, self._threads, largest, self._mask_seed
+        )
         watch = bool(metrics) or checked is not None or callback is not None
         loop = Loop(self, run, plan, history, record, watch, progress)
         for _ in loop.epochs():
@@ -381,7 +409,8 @@ class Trainer:
         roots = [self._reduced(bound.vectors)] if loss else []
         names = ["loss"] if loss else []
         for name, expression in metrics.items():
-            (root,), _ = vectorise(stabilise([to_graph(as_expression(expression))]), bound.vectors)
+            measured = settle(stabilise([to_graph(as_expression(expression))]))
+            (root,), _ = vectorise(measured, bound.vectors)
             if root.shape and bound.vectors:
                 root = over_samples(root, "mean")
             if root.shape:
@@ -405,9 +434,8 @@ class Trainer:
         """
         data = {} if data is None else by_symbol(data)
         single = not isinstance(expression, (list, tuple))
-        roots = stabilise(
-            [to_graph(as_expression(e)) for e in ([expression] if single else expression)]
-        )
+        listed = [expression] if single else expression
+        roots = settle(stabilise([to_graph(as_expression(e)) for e in listed]))
         chosen = set(self._parameters)
         needed = [n for n in leaves(roots) if n not in chosen]
         check_names(needed, data)
@@ -451,7 +479,7 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         skipped = {
-            "_root", "_parameters", "_data", "_rule", "_kernels", "_functions", "_source",
+            "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_rule", "_kernels", "_functions", "_source",
         }  # fmt: skip
         return {k: v for k, v in self.__dict__.items() if k not in skipped}
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from symdiff import optimizers
+from symdiff import modes, optimizers
 from symdiff.bridge import to_graph
 from symdiff.graph import Node, apply, number, substitute, walk
 from symdiff.rewrite import algebra
-from symdiff.shapes import Size
+from symdiff.shapes import Size, concrete_shape
 from symdiff.update_rule import UpdateSymbol
 
 from .build import build, build_plain
@@ -36,7 +37,7 @@ from .kernel import (
     work_per_row,
 )
 from .layout import size_value
-from .loop_ir import Buffer, Load, Var, const, count, plus
+from .loop_ir import Buffer, Load, Phase, Var, const, count, plus
 from .lower import Output
 from .names import Names
 from .sizes import SizeTable
@@ -46,6 +47,9 @@ COUNT = Size("parameters_count")
 
 STEP_WORK = 800_000
 """Operations in a step that make a second thread worth a barrier (about 0.4 ms)."""
+
+MOVING = Size("moving_count")
+"""The size of the flat array of moving averages, which follow the parameters."""
 
 UPDATE_COST = 8
 
@@ -114,8 +118,9 @@ class TrainingKernel:
     Parameters
     ----------
     loss : Node
-    gradients : list of Node
-        One for each parameter.
+    values : list of Node
+        For each parameter its gradient, and for the moving averages, which come last among the
+        parameters, the value after the step.
     parameters : list of Node
     slots : list of int
         Where each parameter starts in the flat array.
@@ -128,7 +133,7 @@ class TrainingKernel:
     def __init__(
         self,
         loss: Node,
-        gradients: Sequence[Node],
+        values: Sequence[Node],
         parameters: Sequence[Node],
         slots: Sequence[int],
         data: Sequence[Node],
@@ -156,19 +161,27 @@ class TrainingKernel:
         for node, slot in zip(parameters, slots, strict=True):
             symbols[node] = data_buffer(node, names, table, None, "parameter")
             symbols[node].slot = slot
+        for symbol in (optimizers.step, optimizers.epoch):
+            symbols[to_graph(symbol)] = Var(symbol.name, "int")
+        symbols[to_graph(modes.seed)] = Var("seed", "int")
         names.release("loss")
         outputs = [Output(loss, "loss", "output")]
-        for node, gradient, slot in zip(parameters, gradients, slots, strict=True):
-            wish = f"gradient_{symbols[node].name}"
-            outputs.append(Output(gradient, wish, "gradient", slot))
+        for node, value, slot in zip(parameters, values, slots, strict=True):
+            moving = isinstance(node.attributes[0], modes.MovingAverage)
+            wish = f"{'next' if moving else 'gradient'}_{symbols[node].name}"
+            outputs.append(Output(value, wish, "gradient", slot))
+        self._moving = [n for n in parameters if isinstance(n.attributes[0], modes.MovingAverage)]
         flat = {"parameter": "parameters", "gradient": "gradient", "state": "state"}
         self._forward = lower_graph(
             outputs, symbols, rows, names, table, flat,
             gathered=samples, wish="forward_backward",
         )  # fmt: skip
         self._update = self._lower_update(rule, names, flat)
+        self._average = self._lower_average(names, flat)
         self.constants = np.array([value for _, value in rule.constants.values()] or [0.0])
-        self._work = work_per_row([loss, *gradients], rows)
+        self._work = work_per_row([loss, *values], rows)
+        used = {n.attributes[0].name for n in modes.mode_leaves([loss, *values])}
+        self._modes = [name for name in ("step", "epoch", "seed") if name in used]
         self.source = self._emit(title, gathered)
 
     def _lower_update(self, rule: UpdateRule, names: Names, flat: Mapping[str, str]) -> Lowered:
@@ -206,6 +219,28 @@ class TrainingKernel:
             outputs, symbols, COUNT, names, table, flat, in_place=True, wish="update"
         )
 
+    def _lower_average(self, names: Names, flat: Mapping[str, str]) -> list[Phase]:
+        """Moving averages take the value that the step computed; they lie behind the others."""
+        if not self._moving:
+            return []
+        table = SizeTable(names)
+        table.variables[MOVING] = "moving_count"
+        leaf = apply("symbol", attributes=(MOVING, (MOVING,), "real"))
+        start = Var("parameters_count", "int")
+        buffers = []
+        for name, space in (("average", "parameter"), ("next_average", "gradient")):
+            buffer = Buffer(names.new(name), [table.expression(MOVING)], "real", space)
+            buffer.array, buffer.offset = flat[space], start
+            buffers.append(buffer)
+        target, source = buffers
+        output = Output(leaf, "average", "parameter", buffer=target)
+        given = {leaf: source}
+        return lower_graph([output], given, None, names, table, flat, wish="update").phases
+
+    def moving_elements(self, sizes: Mapping[Size, int]) -> int:
+        """How many numbers the moving averages hold."""
+        return sum(math.prod(concrete_shape(n.shape, sizes)) for n in self._moving)
+
     def _emit(self, title: str, gathered: bool) -> str:
         forward, update = self._forward, self._update
         arrays = {**used_arrays(forward.phases), **used_arrays(update.phases)}
@@ -217,11 +252,17 @@ class TrainingKernel:
             if buffer.row_axis == 0 and buffer.array:
                 walk = Walk(self.options.dtype, self.options.math, [], None, {})
                 row_data[buffer.name] = walk.text(count(buffer.shape[1:]))
-        forward_sizes = list(forward.sizes.values())
+        forward_sizes = [*forward.sizes.values(), *self._modes]
+        update_sizes = ["step", "epoch", *update.sizes.values()]
+        if self._moving:
+            update_sizes.append("moving_count")
+        every = dict.fromkeys([*forward_sizes, *update_sizes])
+        rows = None if self.rows is None else forward.sizes[self.rows]
+        self.size_names = [s for s in every if s not in (rows, "step", "epoch")]
         program = Program(
             title, self.options.dtype, self.options.math, forward.phases, forward_sizes,
             forward.rows, arrays, forward.pools,
-            update=update.phases, update_sizes=["step", "epoch", *update.sizes.values()],
+            update=[*update.phases, *self._average], update_sizes=update_sizes,
             update_rows=update.rows, update_pools=update.pools,
             gathered=gathered, row_data=row_data,
         )  # fmt: skip
@@ -235,10 +276,11 @@ class TrainingKernel:
         state: np.ndarray,
         threads: int,
         largest_batch: int,
+        seed: int = 0,
         plain: bool = False,
     ) -> Run:
         """Fix the arrays of a run; ``parameters`` and ``state`` are changed in place."""
-        return Run(self, data, sizes, parameters, state, threads, largest_batch, plain)
+        return Run(self, data, sizes, parameters, state, threads, largest_batch, seed, plain)
 
 
 class Run:
@@ -253,6 +295,7 @@ class Run:
         state: np.ndarray,
         threads: int,
         largest_batch: int,
+        seed: int,
         plain: bool,
     ) -> None:
         forward, update = kernel._forward, kernel._update
@@ -260,13 +303,15 @@ class Run:
         values = {name: int(sizes.get(s, 0)) for s, name in forward.sizes.items()}
         if kernel.rows is not None:
             values[forward.sizes[kernel.rows]] = largest_batch
-        values["parameters_count"] = parameters.size
+        moving = kernel.moving_elements(sizes)
+        trained = parameters.size - moving
+        values.update(parameters_count=trained, moving_count=moving, seed=seed)
         self.grain, self.most_chunks = chunking(forward, values, kernel._work)
         chunks = max(1, min(self.most_chunks, largest_batch // self.grain))
-        self.update_chunks = max(1, min(MOST_CHUNKS, parameters.size * UPDATE_COST // CHUNK_WORK))
+        self.update_chunks = max(1, min(MOST_CHUNKS, trained * UPDATE_COST // CHUNK_WORK))
         if any(p.space == "partial" for p in update.pools.values()):
             self.update_chunks = 1
-        work = largest_batch * kernel._work + parameters.size * UPDATE_COST
+        work = largest_batch * kernel._work + trained * UPDATE_COST
         useful = max(chunks, self.update_chunks) if work >= STEP_WORK else 1
         self.threads = 1 if plain else min(threads, useful)
         memory: dict[str, np.ndarray] = {
@@ -289,9 +334,7 @@ class Run:
         self._kernel = kernel
         self._plain = plain
         self._entry = build_plain(kernel.source) if plain else build(kernel.source)
-        rows = None if kernel.rows is None else forward.sizes[kernel.rows]
-        every = dict.fromkeys([*forward.sizes.values(), *update.sizes.values()])
-        self._sizes = [values[s] for s in every if s != rows]
+        self._sizes = [values[s] for s in kernel.size_names]
         self._barrier, self._status = np.zeros(16, np.int64), np.zeros(1, np.int64)
 
     def _hand(self, array: np.ndarray) -> Any:

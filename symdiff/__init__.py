@@ -107,6 +107,7 @@ from .evaluate import evaluate
 from .gradient import gradient
 from .language import broadcast_to, constant, matmul, reshape, shape, tensor, transpose
 from .linear_algebra import cholesky, det, inv, logdet, matrix_power, solve
+from .modes import dropout, seed, training
 from .optimizers import epoch, step
 from .parse import parse
 from .products import diag, dot, einsum, kron, norm, outer, trace
@@ -153,6 +154,7 @@ __all__ = [
     "diag",
     "digamma",
     "dot",
+    "dropout",
     "einsum",
     "elu",
     "epoch",
@@ -213,6 +215,7 @@ __all__ = [
     "relu",
     "reshape",
     "scan",
+    "seed",
     "shape",
     "sigmoid",
     "sign",
@@ -233,6 +236,7 @@ __all__ = [
     "tanh",
     "tensor",
     "trace",
+    "training",
     "transpose",
     "var",
     "vjp",

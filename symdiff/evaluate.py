@@ -11,6 +11,7 @@ from .binding import bind
 from .bridge import to_graph
 from .graph import Node, is_literal, leaves, walk
 from .language import as_expression
+from .modes import settle
 from .rewrite import stabilise
 from .shapes import Size
 
@@ -72,6 +73,7 @@ def evaluate(expression: Any, values: Mapping[Any, Any], dtype: Any = "float64")
     roots = stabilise(
         [to_graph(as_expression(e)) for e in ([expression] if single else expression)]
     )
+    roots = settle(roots, values)
     symbols = leaves(roots)
     scalars = all(n.row.kind in ("leaf", "elementwise") and not n.shape for n in walk(roots))
     arrays, sizes = bind(symbols, values, dtype=dtype, ufunc=scalars, surplus=True, roots=roots)

@@ -190,7 +190,7 @@ class TensorSymbol(TensorExpression, sp.Symbol):
     def __eq__(self, other: object) -> bool:
         return self is other or (
             isinstance(other, TensorSymbol)
-            and isinstance(other, Placeholder) == isinstance(self, Placeholder)
+            and type(self) is type(other)
             and self.name == other.name
             and self.dtype == other.dtype
             and self._shape == other._shape
@@ -487,6 +487,13 @@ class Scanned(Structural):
 
     __slots__ = ()
     operation = "scan"
+
+
+class RandomUniform(Structural):
+    """Random numbers in [0, 1), the same for the same seed, step and place."""
+
+    __slots__ = ()
+    operation = "random_uniform"
 
 
 class LogSumExp(Structural):

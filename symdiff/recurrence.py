@@ -91,7 +91,8 @@ class Recurrence:
 
 def recurrence(node: Node) -> Recurrence:
     """The recurrence that a node is a result of; equal for all its results."""
-    return Recurrence(*node.attributes[:-1], node.inputs)
+    body, carries, sequences, length, reverse, _ = node.attributes
+    return Recurrence(body, carries, sequences, length, reverse, node.inputs)
 
 
 def make(
@@ -145,8 +146,8 @@ class PlaceholderNames:
 
 
 def _infer(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
-    kind, position = attributes[-1]
-    own = Recurrence(*attributes[:-1], inputs)
+    body, carries, sequences, length, reverse, (kind, position) = attributes
+    own = Recurrence(body, carries, sequences, length, reverse, inputs)
     if kind == STACKED:
         result = own.outputs[position]
         return (own.length, *result.shape), result.dtype

@@ -261,6 +261,21 @@ def cholesky_factor(a, n, status):
         for k in range(j + 1, n):
             a[j * n + k] = real(0)
 """),
+    "mix": _helper("""
+def mix(z):
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+"""),
+    "random_bits": _helper("""
+def random_bits(seed, step, site, index):
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    z = mix(np.uint64(seed) + golden)
+    z = mix(z + golden * np.uint64(site + 1))
+    z = mix(z + golden * (np.uint64(step) + np.uint64(1)))
+    z = mix(z + golden * (np.uint64(index) + np.uint64(1)))
+    return np.int64(z >> np.uint64(40))
+""", "mix"),
     "combine_add": _helper("""
 def combine_add(partials, position, stride, chunks):
     total = partials[position]

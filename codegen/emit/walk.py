@@ -239,6 +239,8 @@ class Walk:
             return ["bool", call.dtype, call.dtype]
         if operation in ("to_int",):
             return ["int"]
+        if operation == "random_bits":  # the step may be given as a real number
+            return [a.dtype for a in call.arguments]
         return [call.dtype] * len(call.arguments)
 
     def _power(self, call: Call) -> tuple[int, str]:

@@ -327,6 +327,7 @@ INFIX: dict[str, Callable[..., str]] = {
     "convolve_kernel": _with_strides("convolve_kernel", "conv_kernel"),
     "windows": _with_strides("windows", "windows"),
     "scan": _scan,
+    "random_uniform": lambda operands, attributes, printer: _call("uniform", text(attributes[1])),
     "overlap_add": _with_strides("overlap_add", "overlap_add"),
     **{n: _plain(n) for n in ("equal", "not_equal", "less", "less_equal")},
     **{n: _plain(n) for n in ("logical_and", "logical_or", "logical_not")},

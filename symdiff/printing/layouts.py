@@ -428,6 +428,7 @@ LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
     "concatenate": _concatenate,
     **dict.fromkeys(_WINDOWED, _windowed),
     "scan": _scan,
+    "random_uniform": lambda page, node: page.style.symbol("uniform"),
     "one_hot": _one_hot,
     "symbol": _symbol,
     "number": _number,
