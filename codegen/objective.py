@@ -12,6 +12,7 @@ from symdiff.binding import SymbolDict, bind, by_symbol, check_names, unify
 from symdiff.errors import InvalidArgument, InvalidType, ShapeError
 from symdiff.gradient import loss_node, parameter_nodes, pullback
 from symdiff.graph import Node, apply, leaves, number
+from symdiff.modes import settle
 from symdiff.rewrite import algebra
 from symdiff.second_order import inner, jacobian_node
 from symdiff.shapes import Size, concrete_shape, text
@@ -79,7 +80,7 @@ class Objective:
         self._prepare()
 
     def _prepare(self) -> None:
-        root = loss_node(self._loss)
+        (root,) = settle([loss_node(self._loss)], self._values)
         self._parameters, _ = parameter_nodes(list(self._starts))
         chosen = set(self._parameters)
         data = [n for n in leaves([root]) if n not in chosen]

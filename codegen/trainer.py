@@ -276,7 +276,7 @@ class Trainer:
             (loss,) = algebra([self._over_samples(self._training_root, vectors)])
             gradients, _ = pullback(loss, number(1), self._trained)
             self._started()
-            moving = [self._moving[n] for n in self._parameters[len(self._trained):]]
+            moving = [self._moving[n] for n in self._parameters[len(self._trained) :]]
             used = set(leaves([loss, *moving]))
             self._kernels[key] = TrainingKernel(
                 loss, algebra([*gradients, *moving]), self._parameters, self._slots,
@@ -479,7 +479,8 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         skipped = {
-            "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_rule", "_kernels", "_functions", "_source",
+            "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_rule",
+            "_kernels", "_functions", "_source",
         }  # fmt: skip
         return {k: v for k, v in self.__dict__.items() if k not in skipped}
 

@@ -16,6 +16,7 @@ from .gradient import gradient as derived_gradient
 from .gradient import loss_node, parameter_nodes
 from .graph import Node, leaves, walk
 from .language import as_expression
+from .modes import settle
 
 __all__ = ["check_gradient"]
 
@@ -143,6 +144,8 @@ class _Function:
                     f"{symbol} is a scalar and a parameter: its value is one number, got an array "
                     f"of shape {np.shape(values[symbol])}; only data have one value for each sample"
                 )
+        self.given = values
+        (root,) = settle([root], values)
         self.root = root
         self.order = walk([root])
         symbols = list(dict.fromkeys([*leaves([root]), *nodes]))
@@ -182,7 +185,7 @@ class _Function:
 
     def evaluated(self, expressions: Sequence[Any], nodes: Sequence[Node]) -> list[np.ndarray]:
         """Expressions at the values, the mean over samples, each for one parameter."""
-        roots = [to_graph(as_expression(e)) for e in expressions]
+        roots = settle([to_graph(as_expression(e)) for e in expressions], self.given)
         unknown = [n for n in leaves(roots) if n not in self.arrays]
         if unknown:
             names = ", ".join(sorted(str(n.attributes[0]) for n in unknown))

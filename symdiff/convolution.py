@@ -66,7 +66,7 @@ def conv1d(x: Any, kernel: Any, stride: Any = 1, padding: Any = 0) -> Any:
 
 def _convolution(name: str, x: Any, kernel: Any, stride: Any, padding: Any, count: int) -> Any:
     x, kernel = as_number(x), as_number(kernel)
-    strides = _each(name, "stride", stride, count, least=1)
+    strides = each(name, "stride", stride, count, least=1)
     if len(shape(x)) != count + 2 or len(shape(kernel)) != count + 2:
         sizes = ", ".join("hw"[:count]) if count == 2 else "length"
         raise ShapeError(
@@ -130,8 +130,8 @@ def _windows(
     x = as_number(x)
     if len(shape(x)) < 2:
         raise ShapeError(f"{name} takes an input (n, c, h, w), got {_described(x)}")
-    sizes = _each(name, "size", size, 2, least=1)
-    strides = sizes if stride is None else _each(name, "stride", stride, 2, least=1)
+    sizes = each(name, "size", size, 2, least=1)
+    strides = sizes if stride is None else each(name, "stride", stride, 2, least=1)
     around = _around(name, padding, shape(x)[-2:], sizes, strides)
     if fill == -sp.oo and any(p >= s for pair, s in zip(around, sizes, strict=True) for p in pair):
         raise InvalidArgument(
@@ -171,7 +171,7 @@ def _strip(x: Any, axis: int, width: int, fill: Any) -> Any:
     return lang.broadcast_to(fill, *shape(x)[:axis], width, *shape(x)[axis + 1 :])
 
 
-def _each(name: str, what: str, value: Any, count: int, least: int) -> tuple[int, ...]:
+def each(name: str, what: str, value: Any, count: int, least: int) -> tuple[int, ...]:
     """An int for every spatial axis, from one int or from a sequence of them."""
     values = tuple(value) if isinstance(value, (tuple, list, sp.Tuple)) else (value,) * count
     whole = [v for v in values if hasattr(v, "__index__") and not isinstance(v, bool)]
@@ -197,7 +197,7 @@ def _around(
                 f"{padding!r}"
             )
         return tuple(map(rule, sizes, windows, strides))
-    return tuple((p, p) for p in _each(name, "padding", padding, len(sizes), least=0))
+    return tuple((p, p) for p in each(name, "padding", padding, len(sizes), least=0))
 
 
 def _same(size: Dimension, window: Dimension, stride: int) -> tuple[int, int]:

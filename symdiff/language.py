@@ -155,18 +155,25 @@ def _mod(a: Any, b: Any) -> Any:
 
 
 class TensorSymbol(TensorExpression, sp.Symbol):
-    """A symbol with a shape and a dtype; made by :func:`tensor`."""
+    """A symbol with a shape and a dtype; made by :func:`tensor`.
 
-    __slots__ = ("_shape", "dtype")
+    Symbols of one name, shape and dtype are equal, unless they have different serial numbers,
+    which :func:`tensor` does not give: the parameters of two layers are not the same, whatever
+    they are called. Symbols of a subclass equal none of another class.
+    """
+
+    __slots__ = ("_shape", "dtype", "serial")
 
     _shape: Shape
     dtype: str
+    serial: int
 
-    def __new__(cls, name: str, shape: Shape, dtype: str) -> TensorSymbol:
+    def __new__(cls, name: str, shape: Shape, dtype: str, serial: int = 0) -> TensorSymbol:
         """Make the symbol; :func:`tensor` checks what a user writes."""
         obj = sp.Symbol.__xnew__(cls, name)
         obj._shape = tuple(shape)
         obj.dtype = dtype
+        obj.serial = serial
         return obj
 
     @property
@@ -179,13 +186,13 @@ class TensorSymbol(TensorExpression, sp.Symbol):
         return self._shape
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.name, self._shape, self.dtype), {}
+        return (self.name, self._shape, self.dtype, self.serial), {}
 
     def __getstate__(self) -> None:
         return None
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (self.name, *map(str, self._shape), self.dtype)
+        return (self.name, *map(str, self._shape), self.dtype, str(self.serial))
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
@@ -193,6 +200,7 @@ class TensorSymbol(TensorExpression, sp.Symbol):
             and type(self) is type(other)
             and self.name == other.name
             and self.dtype == other.dtype
+            and self.serial == other.serial
             and self._shape == other._shape
         )
 
@@ -203,33 +211,9 @@ class TensorSymbol(TensorExpression, sp.Symbol):
 
 
 class Placeholder(TensorSymbol):
-    """A variable of the step of a recurrence; no symbol of a user equals it.
+    """A variable of the step of a recurrence."""
 
-    The serial number tells variables of one name apart while a step is traced.
-    """
-
-    __slots__ = ("serial",)
-
-    serial: int
-
-    def __new__(cls, name: str, shape: Shape, dtype: str, serial: int = 0) -> Placeholder:
-        """Make the variable."""
-        obj = super().__new__(cls, name, shape, dtype)
-        assert isinstance(obj, Placeholder)
-        obj.serial = serial
-        return obj
-
-    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.name, self._shape, self.dtype, self.serial), {}
-
-    def __eq__(self, other: object) -> bool:
-        same = isinstance(other, Placeholder) and self.serial == other.serial
-        return same and TensorSymbol.__eq__(self, other)
-
-    __hash__ = TensorSymbol.__hash__
-
-    def _hashable_content(self) -> tuple[Any, ...]:
-        return ("placeholder", self.serial, *super()._hashable_content())
+    __slots__ = ()
 
 
 class StepFunction(Basic):

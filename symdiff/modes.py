@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import sympy as sp
@@ -21,7 +22,7 @@ from . import language as lang
 from .bridge import describe, to_graph
 from .errors import InvalidArgument, InvalidType, ShapeError
 from .graph import Node, apply, number, rebuild, substitute, walk
-from .language import TensorSymbol, as_expression, as_number, shape
+from .language import TensorSymbol, as_number, shape
 from .shapes import Shape, text
 from .update_rule import epoch, step
 
@@ -32,14 +33,6 @@ class ModeSymbol(TensorSymbol):
     """A symbol that says how a model is run; no symbol of a user equals it."""
 
     __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ModeSymbol) and TensorSymbol.__eq__(self, other)
-
-    __hash__ = TensorSymbol.__hash__
-
-    def _hashable_content(self) -> tuple[Any, ...]:
-        return ("mode", *super()._hashable_content())
 
 
 training = ModeSymbol("training", (), "bool")
@@ -56,42 +49,33 @@ MODES = (training, seed, step, epoch)
 
 
 class MovingAverage(TensorSymbol):
-    """A parameter that follows a value of the batches; made by :func:`moving_average`."""
+    """A parameter that follows a value of the batches; ``momentum`` is what a step keeps of it."""
 
     __slots__ = ("momentum",)
 
     momentum: float
 
-    def __new__(cls, name: str, shape: Shape, dtype: str, momentum: float) -> MovingAverage:
-        """Make the symbol; ``momentum`` is the share that a step keeps."""
-        obj = super().__new__(cls, name, shape, dtype)
+    def __new__(
+        cls, name: str, shape: Shape, dtype: str, serial: int = 0, momentum: float = 0.99
+    ) -> MovingAverage:
+        """Make the symbol."""
+        if not 0 <= momentum <= 1:
+            raise InvalidArgument(f"momentum must lie in [0, 1], got {momentum!r}")
+        obj = super().__new__(cls, name, shape, dtype, serial)
         assert isinstance(obj, MovingAverage)
-        obj.momentum = momentum
+        obj.momentum = float(momentum)
         return obj
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.name, self._shape, self.dtype, self.momentum), {}
-
-    def __eq__(self, other: object) -> bool:
-        same = isinstance(other, MovingAverage) and self.momentum == other.momentum
-        return same and TensorSymbol.__eq__(self, other)
-
-    __hash__ = TensorSymbol.__hash__
-
-    def _hashable_content(self) -> tuple[Any, ...]:
-        return ("moving average", str(self.momentum), *super()._hashable_content())
+        return (self.name, self._shape, self.dtype, self.serial, self.momentum), {}
 
 
-def moving_average(value: Any, name: str, momentum: float) -> tuple[Any, MovingAverage]:
-    """``value`` in training and its moving average elsewhere, and the symbol of the average.
+def moving_average(value: Any, average: MovingAverage) -> Any:
+    """``value`` in training and its moving average elsewhere.
 
     Every step of training moves it: ``average ← momentum average + (1 − momentum) value``.
     """
-    value = as_expression(value)
-    if not 0 <= momentum <= 1:
-        raise InvalidArgument(f"momentum must lie in [0, 1], got {momentum!r}")
-    symbol = MovingAverage(name, shape(value), "real", float(momentum))
-    return arrays.where(training, value, symbol), symbol
+    return arrays.where(training, value, average)
 
 
 _sites = itertools.count()
@@ -124,16 +108,23 @@ def dropout(x: Any, rate: Any) -> Any:
     True
     """
     x = as_number(x)
-    if isinstance(rate, sp.Expr) and rate.is_number:
-        rate = float(rate)
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
-        raise InvalidType(f"the rate of dropout must be a number, got {rate!r}")
-    if not 0 <= rate < 1:
-        raise InvalidArgument(f"the rate of dropout must lie in [0, 1), got {rate!r}")
+    rate = check_rate(rate)
     if rate == 0:
         return x
     drawn = lang.RandomUniform.make([seed, step], (next(_sites), shape(x)))
     return x * arrays.where(training, arrays.where(drawn < rate, 0, 1 / (1 - rate)), 1)
+
+
+def check_rate(rate: Any) -> float:
+    """The rate of dropout: a number in [0, 1)."""
+    if isinstance(rate, sp.Expr) and rate.is_number:
+        rate = float(rate)
+    if isinstance(rate, bool) or not isinstance(rate, Real):
+        raise InvalidType(f"the rate of dropout must be a number, got {rate!r}")
+    value = float(rate)
+    if not 0 <= value < 1:
+        raise InvalidArgument(f"the rate of dropout must lie in [0, 1), got {rate!r}")
+    return value
 
 
 # --- choosing a mode ---------------------------------------------------------------------

@@ -35,7 +35,7 @@ def random_bits(seed: Any, step: Any, site: Any, index: Any) -> Any:
     --------
     >>> from symdiff.random_bits import random_bits
     >>> [int(random_bits(0, 0, 0, i)) for i in range(3)]
-    [12042018, 11867006, 2586850]
+    [2175092, 837519, 11246243]
     """
     golden = np.uint64(0x9E3779B97F4A7C15)
     with np.errstate(over="ignore"):

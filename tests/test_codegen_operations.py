@@ -299,6 +299,10 @@ def structural_cases():
             sd.scan(lambda c, x: (sd.scan(lambda s, e: (s * e, None), c, x)[0], c), 1.0, X)[1],
             *sd.gradient(sd.sum(recurrent), [v, T, B]),
         ],
+        "random_uniform": [
+            node("random_uniform", sp.Integer(2), sp.Integer(9), attributes=(k, x.shape)) * x
+            for k, x in enumerate((v, X, T))
+        ],
         "logsumexp": [sd.logsumexp(X), sd.logsumexp(X, axis=0), sd.logsumexp(T, axis=2)],
         "symbol": [X, w, sd.tensor("s"), i, sd.tensor("c", "n", dtype="bool"), v @ X],
         "number": [sp.Integer(3), sp.Rational(1, 3), sp.pi, v + sp.E],

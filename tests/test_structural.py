@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 import symdiff as sd
 from symdiff.bridge import to_graph, to_sympy
 from symdiff.graph import apply, number, walk
+from symdiff.language import RandomUniform
 from symdiff.structural import STRUCTURAL
 
 
@@ -22,6 +23,24 @@ def solve(a, b):
 
 
 # row -> (what a user writes, the same in NumPy, shapes of the real operands)
+def uniform(seed, step, site, shape):
+    """The documented hash, in Python's integers."""
+    golden, last = 0x9E3779B97F4A7C15, 2**64 - 1
+
+    def mix(z):
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & last
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & last
+        return z ^ (z >> 31)
+
+    result = np.empty(shape)
+    for index, place in enumerate(np.ndindex(*shape)):
+        z = mix((seed + golden) & last)
+        for part in (site, step, index):
+            z = mix((z + golden * (part + 1)) & last)
+        result[place] = (z >> 40) / 2**24
+    return result
+
+
 def recurrent(x, w):
     h, outputs = x[0] / 2, []
     for e in x:
@@ -257,6 +276,13 @@ CASES = {
             ),
             lambda x: x[1] * np.prod(x[::2]) + x[0] * np.prod(x[1::2]),
             [(4,)],
+        ),
+    ],
+    "random_uniform": [
+        (
+            lambda x: x * RandomUniform.make([sp.Integer(5), sp.Integer(3)], (7, sd.shape(x))),
+            lambda x: x * uniform(5, 3, 7, x.shape),
+            [(2, 3)],
         ),
     ],
     "transpose": [

@@ -360,6 +360,10 @@ def _scan(page: Page, node: Node) -> Piece:
     return Piece(f"{which}{code(time)}{page.style.function(' of ')}{name}", PREFIX, False)
 
 
+def _random_uniform(page: Page, node: Node) -> Piece:
+    return page.style.symbol("uniform")
+
+
 def _is_zero(node: Node) -> bool:
     while node.operation == "broadcast_to":
         node = node.inputs[0]
@@ -428,7 +432,7 @@ LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
     "concatenate": _concatenate,
     **dict.fromkeys(_WINDOWED, _windowed),
     "scan": _scan,
-    "random_uniform": lambda page, node: page.style.symbol("uniform"),
+    "random_uniform": _random_uniform,
     "one_hot": _one_hot,
     "symbol": _symbol,
     "number": _number,
