@@ -877,10 +877,9 @@ def index(a: Any, key: Any) -> Any:
     node = to_graph(a)
     normal, operands = normalise_key(key, node.shape, describe(node))
     tensors = [_as_index(o, node) for o in operands]
-    if not tensors and all(e[0] == "slice" for e in normal):
-        full = all(e[1:] == (0, size, 1) for e, size in zip(normal, node.shape, strict=True))
-        if full:
-            return a
+    kept = [e for e in normal if e[0] != "new"]
+    if all(e == ("slice", 0, d, 1) for e, d in zip(kept, node.shape, strict=True)):
+        return reshape(a, tuple(1 if e[0] == "new" else e[2] for e in normal))
     return Indexed_.make([a, *tensors], (normal,))
 
 

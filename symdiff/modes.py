@@ -11,7 +11,7 @@ holds ``where(training, x, average)``, every step of training moves it towards `
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from numbers import Real
 from typing import Any
 
@@ -130,10 +130,10 @@ def check_rate(rate: Any) -> float:
 # --- choosing a mode ---------------------------------------------------------------------
 
 
-def settle(roots: Sequence[Node], given: Iterable[Any] = ()) -> list[Node]:
+def settle(roots: Sequence[Node], given: Container[Any] = ()) -> list[Node]:
     """Graphs in which symbols of the mode that are not ``given`` have their defaults."""
-    chosen = set(given)
-    return _resolve(roots, {s: v for s, v in DEFAULTS.items() if s not in chosen})
+    present = {n.attributes[0] for n in mode_leaves(roots)}
+    return _resolve(roots, {s: v for s, v in DEFAULTS.items() if s in present and s not in given})
 
 
 def in_training(roots: Sequence[Node]) -> list[Node]:
@@ -152,14 +152,14 @@ def in_training(roots: Sequence[Node]) -> list[Node]:
             return node
         return apply(node.operation, *inputs, attributes=attributes)
 
-    return rebuild(_resolve(roots, {training: sp.true}), renumber)
+    fixed = {training: sp.true} if to_graph(training) in mode_leaves(roots) else {}
+    return rebuild(_resolve(roots, fixed), renumber)
 
 
 def _resolve(roots: Sequence[Node], values: dict[Any, Any]) -> list[Node]:
     from .rewrite import algebra
 
-    present = {n.attributes[0] for n in walk(roots) if n.operation == "symbol"}
-    mapping = {to_graph(s): number(v) for s, v in values.items() if s in present}
+    mapping = {to_graph(s): number(v) for s, v in values.items()}
     return algebra(substitute(roots, mapping)) if mapping else list(roots)
 
 

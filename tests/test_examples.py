@@ -25,6 +25,7 @@ NAMES = [
     "keras_model",
     "xor",
     "digits",
+    "digits_convolution",
     "learning_rates",
 ]
 
@@ -148,6 +149,12 @@ def test_xor(run):
     assert added and all(step.of in steps and step.of.phase == "forward" for step in added)
     for step in steps:
         assert f"{step.symbol!s:6} = {step.expression}" in printed
+
+
+def test_digits_convolution(run):
+    result, printed = run("digits_convolution", progress=False)
+    assert result["accuracy"] >= 0.98
+    assert "= corr(" in printed and "convᵀ(" in printed
 
 
 def test_digits(run):

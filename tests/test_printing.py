@@ -79,7 +79,7 @@ PYTHON = [
     (X[t, 1:], "X[t, 1:]"),
     (w[:, None], "w[:, None]"),
     (sd.reshape(w, 3, 1), "w[:, None]"),
-    (sd.reshape(w, 1, 3), "w[None, :]"),
+    (sd.reshape(w, 1, 3), "w[None]"),
     (sd.reshape(X, -1), "reshape(X, (3*n,))"),
     (sd.reshape(W1, 2, 6), "reshape(W1, (2, 6))"),
     (sd.broadcast_to(w, "n", 3), "broadcast_to(w, (n, 3))"),

@@ -173,7 +173,11 @@ def new_axes(old: Shape, new: Shape) -> list[str] | None:
             entries.append("None")
         else:
             return None
-    return entries if old and kept == len(old) else None
+    if not old or kept != len(old):
+        return None
+    while len(entries) > 1 and entries[-1] == ":":
+        entries.pop()
+    return entries
 
 
 def _broadcast(operands: Sequence[Any], attributes: Any, printer: Any) -> str:

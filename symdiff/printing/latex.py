@@ -116,7 +116,7 @@ class LatexStyle(Style):
 
 
 def _axis(axis: int) -> str:
-    return "ijklm"[axis] if axis < 5 else str(axis)
+    return "ijklmnp"[axis] if axis < 7 else str(axis)
 
 
 LATEX = LatexStyle()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -291,9 +291,21 @@ def _index(page: Page, node: Node) -> Piece:
 def _index_add(page: Page, node: Node) -> Piece:
     x, *indices = node.inputs
     key, shape = node.attributes
+    if _pads(key):
+        ends = [(e[1], d - e[1] - e[2]) for e, d in zip(key, shape, strict=True)]
+        around = [str(a) if a == b else f"({a}, {b})" for a, b in ends]
+        while len(around) > 1 and around[0] == "0":
+            del around[0]
+        inner = f"{page.text(x)}, {page.style.code('×'.join(around))}"
+        return Piece(page.style.function("pad") + page.style.parentheses(inner), CALL, False)
     entries = key_entries(key, shape, [page.text(i) for i in indices])
     name = page.style.function("scatter") + page.style.parentheses(page.text(x))
     return Piece(name + page.style.code(f"[{', '.join(entries)}]"), CALL, False)
+
+
+def _pads(key: Sequence[tuple[object, ...]]) -> bool:
+    """True for slices of step 1 only: zeros are put around the values."""
+    return all(entry[0] == "slice" and entry[3] == 1 for entry in key)
 
 
 def _concatenate(page: Page, node: Node) -> Piece:

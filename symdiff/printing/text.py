@@ -19,7 +19,7 @@ __all__ = ["TEXT", "node_text", "shown_name", "subscript"]
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _DIGITS = "0123456789"
-_AXES = "ᵢⱼₖₗₘ"
+_AXES = "ᵢⱼₖₗₘₙₚ"
 _MARKS = "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ"
 _TAKEN = {"Σ", "𝟏", "I", "∂", "∂L", "log", "exp", "diag"}
 """Names that mean something else on the page."""
