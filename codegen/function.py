@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from symdiff.binding import as_array, bind, by_symbol, check_names, is_symbol
+from symdiff.binding import as_array, bind, by_symbol, check_names, is_symbol, symbol_of
 from symdiff.bridge import describe, to_graph
 from symdiff.errors import BindingError, InvalidArgument, InvalidType
 from symdiff.graph import Node, leaves
 from symdiff.language import as_expression
 from symdiff.modes import settle
+from symdiff.resolve import resolve
 from symdiff.rewrite import stabilise
 
 from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
@@ -45,7 +46,8 @@ class CompiledFunction:
     def _prepare(self) -> None:
         roots = [to_graph(as_expression(e)) for e in self._expressions]
         self._roots = settle(stabilise(roots), self.inputs)
-        self._symbols = [_input_node(s) for s in self.inputs]
+        known = [n.attributes[0] for n in leaves(self._roots)]
+        self._symbols = [_input_node(s, known) for s in self.inputs]
         missing = sorted(
             str(n.attributes[0]) for n in leaves(self._roots) if n not in self._symbols
         )
@@ -83,7 +85,7 @@ class CompiledFunction:
             raise BindingError(
                 f"the function takes {len(self.inputs)} arrays ({names}), got {len(arrays)}"
             )
-        values = by_symbol(dict(zip(self.inputs, arrays, strict=True)))
+        values = by_symbol(dict(zip(self.inputs, arrays, strict=True)), self._symbols)
         results = self._call_ufunc(values) if self._ufunc else self._call(values)
         return results[0] if self._single else results
 
@@ -119,7 +121,7 @@ class CompiledFunction:
 
     def plain(self, *arrays: Any) -> Any:
         """Run the text of the kernel as plain Python; slow, for checking."""
-        values = by_symbol(dict(zip(self.inputs, arrays, strict=True)))
+        values = by_symbol(dict(zip(self.inputs, arrays, strict=True)), self._symbols)
         call = self._call_ufunc if self._ufunc else self._call
         results = call(values, plain=True)
         return results[0] if self._single else results
@@ -138,8 +140,8 @@ class CompiledFunction:
         return f"<compiled function of ({', '.join(map(str, self.inputs))})>"
 
 
-def _input_node(symbol: Any) -> Node:
-    node = to_graph(symbol if is_symbol(symbol) else as_expression(symbol))
+def _input_node(symbol: Any, known: Sequence[Any]) -> Node:
+    node = to_graph(symbol_of(symbol, known) if is_symbol(symbol) else as_expression(symbol))
     if node.operation != "symbol":
         raise InvalidType(f"inputs= lists symbols, got {symbol}")
     return node
@@ -188,7 +190,7 @@ def compile(
     check_threads(threads)
     if inputs is None:
         listed = expressions if isinstance(expressions, (list, tuple)) else [expressions]
-        found = leaves(settle([to_graph(as_expression(e)) for e in listed]))
+        found = leaves(settle(resolve([to_graph(as_expression(e)) for e in listed])))
         inputs = sorted((n.attributes[0] for n in found), key=str)
     elif not isinstance(inputs, (list, tuple)):
         inputs = [inputs]

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from symdiff.binding import SymbolDict, bind, by_symbol, check_names, unify
+from symdiff.bridge import to_graph
 from symdiff.errors import InvalidArgument, InvalidType, ShapeError
 from symdiff.gradient import loss_node, parameter_nodes, pullback
-from symdiff.graph import Node, apply, leaves, number
+from symdiff.graph import Node, leaves, number
+from symdiff.language import stand_in
 from symdiff.modes import settle
 from symdiff.rewrite import algebra
 from symdiff.second_order import inner, jacobian_node
@@ -74,13 +75,15 @@ class Objective:
         self._options = Options(dtype_name(dtype), target, math)
         self._threads = check_threads(threads)
         self._loss = loss
-        self._starts = {s: np.asarray(v, np.float64) for s, v in by_symbol(parameters).items()}
-        self._values = dict(by_symbol(data or {}))
+        self._starts = {s: np.asarray(v, np.float64) for s, v in parameters.items()}
+        self._values = dict(data or {})
         self._reduction = reduction
         self._prepare()
 
     def _prepare(self) -> None:
         (root,) = settle([loss_node(self._loss)], self._values)
+        self._starts = dict(by_symbol(self._starts, leaves([root])))
+        self._values = dict(by_symbol(self._values, leaves([root])))
         self._parameters, _ = parameter_nodes(list(self._starts))
         chosen = set(self._parameters)
         data = [n for n in leaves([root]) if n not in chosen]
@@ -108,8 +111,7 @@ class Objective:
         self._data = list(nodes.values())
         self._kernels: dict[str, FunctionKernel] = {}
         self._directions = {
-            n: apply("symbol", attributes=(sp.Dummy(f"v_{n.attributes[0]}"), n.shape, "real"))
-            for n in self._parameters
+            n: to_graph(stand_in(f"v_{n.attributes[0]}", n.shape)) for n in self._parameters
         }
         self.start = self.pack(self._starts)
 
@@ -117,7 +119,7 @@ class Objective:
 
     def pack(self, values: Mapping[Any, Any]) -> np.ndarray:
         """One flat vector from ``{symbol: array}``, in the order of the parameters."""
-        values = by_symbol(values)
+        values = by_symbol(values, self._parameters)
         check_names(self._parameters, values)
         parts = []
         for symbol, shape in self._shapes.items():

@@ -22,6 +22,7 @@ from symdiff.graph import Node, apply, leaves, number
 from symdiff.init import Initializer
 from symdiff.language import as_expression
 from symdiff.modes import in_training, mode_leaves, moving_values, settle
+from symdiff.resolve import resolve
 from symdiff.rewrite import algebra, stabilise
 from symdiff.shapes import Size, concrete_shape, text
 from symdiff.structural import reduce_sum, size_node
@@ -105,7 +106,7 @@ class Trainer:
                 "call the class: sd.optimizers.Adam(1e-3)"
             )
         self._loss = as_expression(loss)
-        self._start = dict(by_symbol(parameters))
+        self._start = dict(parameters)
         self._optimizer = optimizer
         self._options = Options(dtype_name(dtype), target, math)
         self._threads = check_threads(threads)
@@ -130,16 +131,18 @@ class Trainer:
         moving = moving_values([whole])
         self._training_root, *values = in_training([whole, *moving.values()])
         self._moving = dict(zip(moving, values, strict=True))
+        modes = set(mode_leaves([root]))
+        present = [n for n in leaves(resolve([root])) if n not in modes]
+        self._start = dict(by_symbol(self._start, present))
         given, _ = parameter_nodes(list(self._start))
         self._trained = [n for n in given if n not in moving]
         self._parameters = [*self._trained, *(n for n in given if n in moving)]
-        modes = set(mode_leaves([root]))
-        present = [n for n in leaves([root]) if n not in modes]
         absent = [str(n.attributes[0]) for n in self._trained if n not in present]
         if len(absent) == len(self._trained):
             raise BindingError(f"the loss does not contain the parameters {', '.join(absent)}")
         chosen = set(self._parameters)
         self._data = [n for n in present if n not in chosen]
+        self._symbols = [*self._parameters, *self._data]
         unknown = [str(n.attributes[0]) for n in self._moving if n not in chosen]
         if unknown:
             raise BindingError(
@@ -383,7 +386,7 @@ class Trainer:
                     )
 
     def _bind(self, data: Mapping[Any, Any]) -> Bound:
-        data = by_symbol(data)
+        data = by_symbol(data, self._data)
         check_names(self._data, data)
         vectors: frozenset[Node] = frozenset()
         if self._per_sample(self._data):
@@ -409,8 +412,8 @@ class Trainer:
         roots = [self._reduced(bound.vectors)] if loss else []
         names = ["loss"] if loss else []
         for name, expression in metrics.items():
-            measured = settle(stabilise([to_graph(as_expression(expression))]))
-            (root,), _ = vectorise(measured, bound.vectors)
+            stable = stabilise([to_graph(as_expression(expression))], context=self._symbols)
+            (root,), _ = vectorise(settle(stable), bound.vectors)
             if root.shape and bound.vectors:
                 root = over_samples(root, "mean")
             if root.shape:
@@ -432,12 +435,13 @@ class Trainer:
         data : dict
             ``{symbol: array}`` for the symbols of the expression that are not parameters.
         """
-        data = {} if data is None else by_symbol(data)
         single = not isinstance(expression, (list, tuple))
         listed = [expression] if single else expression
-        roots = settle(stabilise([to_graph(as_expression(e)) for e in listed]))
+        graphs = [to_graph(as_expression(e)) for e in listed]
+        roots = settle(stabilise(graphs, context=self._symbols))
         chosen = set(self._parameters)
         needed = [n for n in leaves(roots) if n not in chosen]
+        data = {} if data is None else by_symbol(data, needed)
         check_names(needed, data)
         vectors: frozenset[Node] = frozenset()
         shape: tuple[int, ...] | None = None
@@ -479,8 +483,8 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         skipped = {
-            "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_rule",
-            "_kernels", "_functions", "_source",
+            "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_symbols",
+            "_rule", "_kernels", "_functions", "_source",
         }  # fmt: skip
         return {k: v for k, v in self.__dict__.items() if k not in skipped}
 

@@ -11,20 +11,30 @@ import sympy as sp
 from .bridge import to_graph
 from .errors import BindingError, InvalidType, SymdiffError
 from .graph import Node, walk
-from .shapes import Size, concrete_shape, text
+from .resolve import own_size
+from .shapes import Size, concrete, concrete_shape, text
 
 
 def is_symbol(value: Any) -> bool:
-    """Whether a value names something that can be bound: a symbol or a ``MatrixSymbol``."""
-    return isinstance(value, (sp.Symbol, sp.MatrixSymbol))
+    """Whether a value names what can be bound: a symbol, a ``MatrixSymbol``, an ``IndexedBase``."""
+    return isinstance(value, (sp.Symbol, sp.MatrixSymbol, sp.IndexedBase))
 
 
-def symbol_of(key: Any) -> sp.Symbol:
-    """The symbol that a binding names; the tensor symbol of a ``MatrixSymbol``."""
+def symbol_of(key: Any, symbols: Iterable[Any] = ()) -> Any:
+    """The symbol that a binding names; the tensor symbol of a ``MatrixSymbol``.
+
+    An ``IndexedBase`` names the one of ``symbols`` that stands for it; without one, and without
+    a shape of its own, it stays as it is.
+    """
     if isinstance(key, sp.MatrixSymbol):
         from .matrix_expressions import matrix_tensor
 
         return matrix_tensor(key)
+    if isinstance(key, sp.IndexedBase):
+        from .indexed import tensor_of
+
+        tensor = tensor_of(key, symbols)
+        return key if tensor is None else tensor
     if not isinstance(key, sp.Symbol):
         raise InvalidType(
             f"values are bound to symbols, got the key {key!r} of type {type(key).__name__}; "
@@ -33,27 +43,35 @@ def symbol_of(key: Any) -> sp.Symbol:
     return key
 
 
+_NAMED = (sp.MatrixSymbol, sp.IndexedBase)
+
+
 class SymbolDict(dict[Any, Any]):
     """Values by symbol; a ``MatrixSymbol`` finds the value of its tensor symbol."""
 
     def __missing__(self, key: Any) -> Any:
-        if isinstance(key, sp.MatrixSymbol):
-            return self[symbol_of(key)]
-        raise KeyError(key)
+        symbol = symbol_of(key, self) if isinstance(key, _NAMED) else key
+        if symbol is key:
+            raise KeyError(key)
+        return self[symbol]
 
     def __contains__(self, key: object) -> bool:
-        return super().__contains__(symbol_of(key) if isinstance(key, sp.MatrixSymbol) else key)
+        return super().__contains__(symbol_of(key, self) if isinstance(key, _NAMED) else key)
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a symbol, or the default."""
-        return super().get(symbol_of(key) if isinstance(key, sp.MatrixSymbol) else key, default)
+        return super().get(symbol_of(key, self) if isinstance(key, _NAMED) else key, default)
 
 
-def by_symbol(values: Any) -> Any:
-    """A user's ``{symbol: value}`` in which every ``MatrixSymbol`` is its tensor symbol."""
-    if not isinstance(values, Mapping) or not any(isinstance(k, sp.MatrixSymbol) for k in values):
+def by_symbol(values: Any, symbols: Iterable[Node] = ()) -> Any:
+    """A user's ``{symbol: value}`` in which every SymPy array symbol is its tensor symbol.
+
+    ``symbols`` are the nodes among which an ``IndexedBase`` is looked for.
+    """
+    if not isinstance(values, Mapping) or not any(isinstance(k, _NAMED) for k in values):
         return values
-    return SymbolDict({symbol_of(k): v for k, v in values.items()})
+    known = [n.attributes[0] for n in symbols]
+    return SymbolDict({symbol_of(k, known): v for k, v in values.items()})
 
 
 def as_array(value: Any, symbol: Any, node_dtype: str, dtype: Any) -> np.ndarray:
@@ -124,6 +142,30 @@ def unify(
                     f"{size} = {value}, but {origin[size]} gave {size} = {known}"
                 )
             origin.setdefault(size, str(symbol))
+        elif (found := _solved(size, value, sizes)) is not None:
+            known = sizes.setdefault(found[0], found[1])
+            if known != found[1]:
+                raise BindingError(
+                    f"{described}, got an array of shape {actual}: axis {axis} gives "
+                    f"{found[0]} = {found[1]}, but {origin[found[0]]} gave {found[0]} = {known}"
+                )
+            origin.setdefault(found[0], str(symbol))
+
+
+def _solved(size: Any, value: int, sizes: Mapping[Size, int]) -> tuple[Size, int] | None:
+    """The one unknown size in an expression such as n + 1, if that has this value."""
+    size = sp.expand(
+        size.xreplace({s: sp.Integer(sizes[s]) for s in size.free_symbols & set(sizes)})
+    )
+    if len(size.free_symbols) != 1:
+        return None
+    (symbol,) = size.free_symbols
+    step = size.coeff(symbol, 1)
+    rest = sp.expand(size - step * symbol)
+    if not (step.is_Integer and rest.is_Integer and step != 0):
+        return None
+    count, remainder = divmod(value - int(rest), int(step))
+    return (symbol, count) if remainder == 0 and count >= 0 else None
 
 
 def _remedy(shape: Sequence[Any], actual: tuple[int, ...]) -> str:
@@ -141,7 +183,7 @@ def check_names(symbols: Iterable[Node], values: Mapping[Any, Any], surplus: boo
             f"values are given as a dict {{symbol: array}}, got {type(values).__name__}"
         )
     needed = {n.attributes[0] for n in symbols}
-    given = {symbol_of(k) for k in values}
+    given = {symbol_of(k, needed) for k in values}
     missing = sorted(map(str, needed - given))
     if missing:
         same = sorted({str(g) for g in given} & set(missing))
@@ -168,12 +210,12 @@ def bind(
     With ``ufunc`` scalar symbols take arrays of any shapes that broadcast. ``known`` sizes are
     those that the parameters of a model fix.
     """
-    values = by_symbol(values)
+    values = by_symbol(values, symbols)
     needed = required_sizes(roots)
     symbols = [*symbols, *size_sources(symbols, values, needed)]
-    check_names(symbols, values, surplus)
     sizes: dict[Size, int] = dict(known or {})
     origin: dict[Size, str] = dict.fromkeys(sizes, "the parameters")
+    check_names(symbols, _without_sizes(symbols, values, needed), surplus)
     arrays: dict[Node, np.ndarray] = {}
     for node in symbols:
         symbol = node.attributes[0]
@@ -181,6 +223,8 @@ def bind(
         if not (ufunc and not node.shape):
             unify(symbol, node.shape, array.shape, sizes, origin)
         arrays[node] = array
+    _given_sizes(symbols, values, needed, sizes, origin)
+    _solve_sizes(arrays, sizes, origin, ufunc)
     for node in symbols:  # sizes that are expressions are checked once all symbols are known
         expected = concrete_shape(node.shape, sizes) if not (ufunc and not node.shape) else None
         if expected is not None and expected != arrays[node].shape:
@@ -197,9 +241,83 @@ def bind(
     unknown = {s for s in needed if s not in sizes}
     if unknown:
         raise BindingError(
-            f"the size {', '.join(sorted(map(str, unknown)))} is not known from any array"
+            f"the size {', '.join(sorted(map(str, unknown)))} is not known from any array; "
+            "a number can be bound to the symbol of its name"
         )
+    _check_sizes(roots, sizes)
     return arrays, sizes
+
+
+def _solve_sizes(
+    arrays: Mapping[Node, np.ndarray], sizes: dict[Size, int], origin: dict[Size, str], ufunc: bool
+) -> None:
+    """Read sizes that stand in expressions only, such as m in n*m, once n is known."""
+    known = -1
+    while known < len(sizes):
+        known = len(sizes)
+        for node, array in arrays.items():
+            if not (ufunc and not node.shape):
+                unify(node.attributes[0], node.shape, array.shape, sizes, origin)
+    unknown = sorted(
+        {str(s) for n in arrays for d in n.shape if not isinstance(d, int)
+         for s in d.free_symbols if s not in sizes}
+    )  # fmt: skip
+    if unknown:
+        raise BindingError(
+            f"the size {', '.join(unknown)} is not known from any array; "
+            "a number can be bound to the symbol of its name"
+        )
+
+
+def _without_sizes(symbols: Sequence[Node], values: Any, needed: set[Size]) -> Any:
+    """The values that are not sizes given as numbers."""
+    if not isinstance(values, Mapping):
+        return values
+    inside = {n.attributes[0] for n in symbols}
+    return {k: v for k, v in values.items() if k in inside or not _names_size(k, needed)}
+
+
+def _names_size(key: Any, needed: set[Size]) -> bool:
+    return type(key) in (sp.Symbol, sp.Dummy) and Size(key.name) in needed
+
+
+def _given_sizes(
+    symbols: Sequence[Node],
+    values: Mapping[Any, Any],
+    needed: set[Size],
+    sizes: dict[Size, int],
+    origin: Mapping[Size, str],
+) -> None:
+    """Read sizes that are bound as numbers, ``{n: 5}``, where no array tells them.
+
+    Where one does, the number must be the same, unless the symbol only shares the name.
+    """
+    inside = {n.attributes[0] for n in symbols if n.shape}
+    named = set().union(*(getattr(s, "size_symbols", ()) for s in inside))
+    for key, value in values.items():
+        if isinstance(key, sp.IndexedBase):  # the graph holds its sizes at most
+            for axis, length in enumerate(np.shape(value)):
+                sizes.setdefault(own_size(str(key.label), axis), length)
+        if not _names_size(key, needed):
+            continue
+        size = Size(key.name)
+        if size in sizes and key not in named:
+            continue
+        count = as_array(value, key, "int", np.int64)
+        if count.ndim or count < 0:
+            raise BindingError(f"{key} is a size, a whole number from 0; got {value!r}")
+        known = sizes.setdefault(size, int(count))
+        if known != int(count):
+            raise BindingError(f"{key} = {count}, but {origin[size]} gave {size} = {known}")
+
+
+def _check_sizes(roots: Sequence[Node], sizes: Mapping[Size, int]) -> None:
+    """A size such as n - 3 may turn out negative, which is no shape."""
+    for node in walk(roots):
+        for size in node.shape:
+            if not isinstance(size, (int, Size)) and concrete(size, sizes) < 0:
+                given = ", ".join(f"{s} = {sizes[s]}" for s in sorted(size.free_symbols, key=str))
+                raise BindingError(f"there are {size} = {concrete(size, sizes)} elements: {given}")
 
 
 def size_sources(
@@ -212,7 +330,7 @@ def size_sources(
     known = {d for node in symbols for d in node.shape}
     found = []
     for symbol in values if isinstance(values, Mapping) else ():
-        node = to_graph(symbol) if is_symbol(symbol) else None
+        node = to_graph(symbol) if isinstance(symbol, sp.Symbol) else None
         if node is None or node.operation != "symbol" or node in symbols:
             continue
         if any(d in needed and d not in known for d in node.shape):

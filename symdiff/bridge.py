@@ -7,10 +7,11 @@ the ``body`` of each row and the expression class of each structural operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sympy as sp
+from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom
@@ -20,6 +21,7 @@ from . import operations as _operations  # noqa: F401  (completes the table)
 from .constants import Array
 from .errors import InvalidType, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply, number, walk
+from .resolve import bound_symbols, named_sizes
 from .shapes import Size
 from .structural import zeros
 
@@ -258,6 +260,18 @@ PARTS: dict[type, Callable[[Any], tuple[sp.Basic, ...]]] = {}
 """Which parts of a class become the inputs of its rule, where these are not its arguments."""
 
 
+REMEDIES = {
+    "Derivative": "carry it out first with .doit()",
+    "Subs": "carry it out first with .doit()",
+    "Integral": "carry it out first with .doit(), or write it as a finite sum",
+    "Limit": "carry it out first with .doit()",
+    "Order": "drop it first with .removeO()",
+    "RandomSymbol": "it has no value: use a plain symbol for a sample of it",
+    "DiracDelta": "it has no value at 0",
+}
+"""What to do about classes that are refused, by the name of the class."""
+
+
 def _leaf(expression: sp.Basic) -> Node | None:
     """The node of an atom, or None where the expression has parts."""
     if isinstance(expression, Size):
@@ -289,9 +303,9 @@ def _converter(expression: sp.Basic) -> Callable[..., Node]:
             f"the function {expression.func} is undefined: nothing is known about its value or "
             f"derivative in {describe_expression(expression)}; write out its formula"
         )
+    remedy = REMEDIES.get(name, "see CONTRIBUTING.md on how to add an operation")
     raise UnsupportedOperation(
-        f"there is no rule for {name} in {describe_expression(expression)}; see "
-        "CONTRIBUTING.md on how to add an operation"
+        f"there is no rule for {name} in {describe_expression(expression)}; {remedy}"
     )
 
 
@@ -304,13 +318,17 @@ def _parts(expression: sp.Basic) -> tuple[sp.Basic, ...]:
     return expression.args if own is None else own(expression)
 
 
-def to_graph(expression: Any) -> Node:
-    """The node of a SymPy expression; the same expression gives the same node."""
+def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
+    """The node of a SymPy expression; the same expression gives the same node.
+
+    ``known`` are nodes of parts that mean something else here, such as the index of a sum.
+    """
     if isinstance(expression, Node):
         return expression
     if not isinstance(expression, sp.Basic):
         raise InvalidType(f"expected a SymPy expression, got {type(expression).__name__}")
-    done: dict[sp.Basic, Node] = {}
+    done: dict[sp.Basic, Node] = dict(known or {})
+    bounded: list[sp.Basic] = []
     stack: list[tuple[sp.Basic, bool]] = [(expression, False)]
     while stack:
         current, ready = stack.pop()
@@ -323,11 +341,15 @@ def to_graph(expression: Any) -> Node:
             continue
         convert = _converter(current)
         parts = _parts(current)
+        if isinstance(current, ExprWithLimits):
+            bounded.append(current)
         if ready:
             done[current] = convert(current, *(done[p] for p in parts))
         else:
             stack.append((current, True))
             stack.extend((p, False) for p in parts)
+    if bounded and bounded != [expression]:  # the bound n of a sum is a size beside it, too
+        return named_sizes(done[expression], bound_symbols(bounded))
     return done[expression]
 
 

@@ -17,6 +17,7 @@ from .gradient import loss_node, parameter_nodes
 from .graph import Node, leaves, walk
 from .language import as_expression
 from .modes import settle
+from .resolve import resolve
 
 __all__ = ["check_gradient"]
 
@@ -39,7 +40,7 @@ def check_gradient(
     """Compare a gradient with finite differences.
 
     Central differences, extrapolated to step 0 (Richardson), with smaller steps where they do
-    not settle. Where the loss has a kink (``relu`` at 0, a tie of a maximum), differences
+    not resolve. Where the loss has a kink (``relu`` at 0, a tie of a maximum), differences
     cannot judge: there symdiff's own convention counts as right, and so does every value
     between the derivatives from the left and from the right.
 
@@ -87,11 +88,12 @@ def check_gradient(
     """
     step = STEP if step is None else _positive("step", step)
     tolerance = TOLERANCE if tolerance is None else _positive("tolerance", tolerance)
-    nodes, _ = parameter_nodes(wrt)
-    values = by_symbol(values)
-    nodes = list(dict.fromkeys(nodes))
     stable = loss_node(loss)  # a loss that is not a real scalar is refused here
-    function = _Function(to_graph(as_expression(loss)), nodes, values)
+    nodes, _ = parameter_nodes(wrt, [stable])
+    values = by_symbol(values, leaves([stable]))
+    nodes = list(dict.fromkeys(nodes))
+    (written,) = resolve([to_graph(as_expression(loss))])
+    function = _Function(written, nodes, values)
     if not function.is_finite():
         function = _Function(stable, nodes, values)
     if not function.is_finite():
@@ -185,7 +187,8 @@ class _Function:
 
     def evaluated(self, expressions: Sequence[Any], nodes: Sequence[Node]) -> list[np.ndarray]:
         """Expressions at the values, the mean over samples, each for one parameter."""
-        roots = settle([to_graph(as_expression(e)) for e in expressions], self.given)
+        graphs = resolve([to_graph(as_expression(e)) for e in expressions], self.arrays)
+        roots = settle(graphs, self.given)
         unknown = [n for n in leaves(roots) if n not in self.arrays]
         if unknown:
             names = ", ".join(sorted(str(n.attributes[0]) for n in unknown))

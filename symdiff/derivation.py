@@ -85,10 +85,11 @@ class Derivation:
 
     def __init__(self, loss: Any, parameters: tuple[sp.Symbol, ...]) -> None:
         self.loss = as_expression(loss)
-        nodes, _ = parameter_nodes(list(parameters))
-        self.parameters = tuple(n.attributes[0] for n in nodes)
         self.applied: Applied = []
         self.loss_node = loss_node(loss, self.applied)
+        nodes, _ = parameter_nodes(list(parameters), [self.loss_node])
+        nodes = list(dict.fromkeys(nodes))
+        self.parameters = tuple(n.attributes[0] for n in nodes)
         gradients, adjoints = pullback(self.loss_node, number(1), nodes)
         rewritten = algebra([*gradients, *adjoints.values()])
         self.gradient_nodes: dict[sp.Symbol, Node] = SymbolDict(
@@ -201,7 +202,7 @@ class Derivation:
                 f"{parameter} is not a parameter of this derivation, which has {known}; "
                 "derive the loss with respect to it"
             )
-        return explanation_text(self, symbol_of(parameter))
+        return explanation_text(self, symbol_of(parameter, self.parameters))
 
     def operations(self) -> dict[str, dict[str, int]]:
         """How many operations of each kind the loss takes, and how many more the gradients.
@@ -263,5 +264,5 @@ def derive(loss: Any, wrt: Any) -> Derivation:
       ∂L/∂w = 1/n · Xᵀδ                  (3,)
       ∂L/∂b = 1/n · Σ δ                    ()
     """
-    nodes, _ = parameter_nodes(wrt)
-    return Derivation(loss, tuple(dict.fromkeys(n.attributes[0] for n in nodes)))
+    listed = list(wrt) if isinstance(wrt, (list, tuple, set, dict)) else [wrt]
+    return Derivation(loss, tuple(listed))

@@ -15,10 +15,10 @@ import sympy as sp
 from sympy.core.sympify import _sympify as strictly  # never runs text
 
 from . import recurrence
-from .binding import is_symbol
+from .binding import is_symbol, symbol_of
 from .bridge import describe, instantiate, to_graph, to_sympy
 from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
-from .graph import OPERATIONS, Node, apply, number, walk
+from .graph import OPERATIONS, Node, apply, leaves, number, walk
 from .rewrite import ALGEBRA, Applied, Rewriter, algebra, stabilise
 from .shapes import broadcast, text
 from .structural import broadcast_to, multiply, unbroadcast, zeros
@@ -242,8 +242,12 @@ def loss_node(loss: Any, applied: Applied | None = None) -> Node:
     return stabilise([root], applied)[0]
 
 
-def parameter_nodes(wrt: Any) -> tuple[list[Node], bool]:
-    """The leaves to differentiate with respect to, and whether a single one was given."""
+def parameter_nodes(wrt: Any, roots: Sequence[Node] = ()) -> tuple[list[Node], bool]:
+    """The leaves to differentiate with respect to, and whether a single one was given.
+
+    An ``IndexedBase`` without a shape has that of its symbol in the graph of ``roots``.
+    """
+    known = [n.attributes[0] for n in leaves(roots)]
     single = not isinstance(wrt, (list, tuple, set, dict))
     symbols = [wrt] if single else list(wrt)
     nodes = []
@@ -253,7 +257,7 @@ def parameter_nodes(wrt: Any) -> tuple[list[Node], bool]:
                 f"a gradient is taken with respect to symbols, not {symbol}; "
                 "name the part with a tensor symbol of its own"
             )
-        node = to_graph(symbol)
+        node = to_graph(symbol_of(symbol, known))
         if node.operation != "symbol":
             raise InvalidArgument(f"{symbol} is a size, not a variable")
         if node.dtype != "real":
@@ -290,7 +294,8 @@ def gradient(loss: Any, wrt: Any) -> Any:
     >>> sd.gradient(sd.sum((X @ w - y) ** 2), w)
     2*X.T @ (X @ w - y)
     """
-    nodes, single = parameter_nodes(wrt)
-    gradients, _ = pullback(loss_node(loss), number(1), nodes)
+    root = loss_node(loss)
+    nodes, single = parameter_nodes(wrt, [root])
+    gradients, _ = pullback(root, number(1), nodes)
     expressions = to_sympy(algebra(gradients))
     return expressions[0] if single else expressions

@@ -12,7 +12,7 @@ Starts and counts may be sizes. Negative ints count from the end of a symbolic a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,9 @@ def output_order(key: Key) -> tuple[int, bool]:
     return (before, True) if adjacent else (0, False)
 
 
-def indexed_shape(shape: Shape, key: Key, index_shapes: Sequence[Shape], what: str) -> Shape:
+def indexed_shape(
+    shape: Shape, key: Key, index_shapes: Sequence[Shape], what: Callable[[], str]
+) -> Shape:
     """The shape of ``x[key]``."""
     plain: list[Dimension] = []
     for entry in key:
@@ -117,7 +119,7 @@ def indexed_shape(shape: Shape, key: Key, index_shapes: Sequence[Shape], what: s
     common = broadcast(*index_shapes)
     if common is None:
         shapes = " and ".join(text(s) for s in index_shapes)
-        raise ShapeError(f"the index tensors of {what} do not broadcast: {shapes}")
+        raise ShapeError(f"the index tensors of {what()} do not broadcast: {shapes}")
     position, _ = output_order(key)
     return (*plain[:position], *common, *plain[position:])
 

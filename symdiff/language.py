@@ -10,6 +10,7 @@ What SymPy builds from a tensor by ``+ * **`` is given the operators of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -216,6 +217,14 @@ class Placeholder(TensorSymbol):
     __slots__ = ()
 
 
+_serials = itertools.count(-1, -1)
+
+
+def stand_in(name: str, shape: Shape, dtype: str = "real") -> Placeholder:
+    """A symbol that equals no other: what a template is filled with later."""
+    return Placeholder(name, shape, dtype, next(_serials))
+
+
 class StepFunction(Basic):
     """The step of a recurrence: parameters and results, as two tuples."""
 
@@ -269,6 +278,14 @@ class Structural(TensorExpression):
     def doit(self, **hints: Any) -> Any:
         """Nothing is left to be done."""
         return self
+
+    def has(self, *patterns: Any) -> bool:
+        """Whether a part is of a kind; choices are not seen.
+
+        SymPy asks this before it moves the choices inside a condition to the outside, which
+        must not pass a sum or an index: they hold for one element each.
+        """
+        return bool(super().has(*(p for p in patterns if p is not sp.Piecewise)))
 
     def _sympystr(self, printer: Any) -> str:
         from .printing.infix import structural_text
@@ -734,6 +751,8 @@ def as_expression(value: Any) -> Any:
         return tensor_form(value)
     if isinstance(value, (sp.Expr, Boolean)):
         return value
+    if isinstance(value, sp.NDimArray):
+        return constant(value.tolist())
     if isinstance(value, (bool, np.bool_)):
         return sp.Integer(int(value))
     if isinstance(value, (int, np.integer)):

@@ -13,34 +13,28 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.core.sympify import _sympify as strictly  # never runs text
 from sympy.matrices.expressions.applyfunc import ElementwiseApplyFunction
 from sympy.matrices.expressions.dotproduct import DotProduct
 from sympy.matrices.expressions.kronecker import KroneckerProduct
-from sympy.matrices.expressions.matexpr import MatrixElement
+from sympy.matrices.expressions.slice import MatrixSlice
 
 from . import arrays, language, linear_algebra, products
 from .bridge import FROM_SYMPY, PARTS, describe_expression, instantiate, to_graph, to_sympy
 from .errors import UnsupportedOperation
 from .graph import Node
-from .language import TensorSymbol, combine, constant
+from .indexed import SizedSymbol
+from .language import combine, constant, stand_in
+from .resolve import sizes_of
 from .shapes import Shape, Size, shape_of
 
-MAX_TERMS = 10_000
-"""Longest ``Sum`` or ``Product`` that is written out."""
 
-
-class MatrixTensor(TensorSymbol):
+class MatrixTensor(SizedSymbol):
     """The tensor symbol of a ``MatrixSymbol``; it differs from ``sd.tensor`` of the same name."""
 
     __slots__ = ()
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MatrixTensor) and TensorSymbol.__eq__(self, other)
-
-    __hash__ = TensorSymbol.__hash__
-
-    def _hashable_content(self) -> tuple[Any, ...]:
-        return ("MatrixSymbol", *super()._hashable_content())
+    kind = "MatrixSymbol"
 
 
 def matrix_tensor(symbol: sp.MatrixSymbol) -> MatrixTensor:
@@ -53,7 +47,8 @@ def matrix_tensor(symbol: sp.MatrixSymbol) -> MatrixTensor:
     >>> matrix_tensor(sp.MatrixSymbol("A", sp.Symbol("n"), 3)).shape
     (n, 3)
     """
-    return MatrixTensor(symbol.name, matrix_shape(symbol), "real")
+    sizes = set().union(*(strictly(d).free_symbols for d in symbol.shape))
+    return MatrixTensor(symbol.name, matrix_shape(symbol), "real", sizes)
 
 
 def matrix_shape(expression: Any) -> Shape:
@@ -96,7 +91,7 @@ def _by(function: Callable[..., Any]) -> Callable[..., Node]:
 
     def build(expression: Any, *inputs: Node) -> Node:
         arguments = [
-            MatrixTensor(f"operand {i}", n.shape, n.dtype) if n.shape else sp.Dummy()
+            stand_in(f"operand {i}", n.shape, n.dtype) if n.shape else sp.Dummy()
             for i, n in enumerate(inputs)
         ]
         template = language.as_expression(function(expression, *arguments))
@@ -157,47 +152,6 @@ def _blocks(expression: Any, *blocks: Any) -> Any:
     return arrays.concatenate([arrays.concatenate(line, axis=1) for line in lines], axis=0)
 
 
-def _element(expression: Any, matrix: Any) -> Any:
-    i, j = expression.indices
-    if not (i.is_Integer and j.is_Integer):
-        raise UnsupportedOperation(
-            f"the element {describe_expression(expression)}: its indices must be integers; a sum "
-            "over elements is Trace, a MatMul or sd.sum"
-        )
-    return language.index(matrix, (int(i), int(j)))
-
-
-def _terms(expression: Any) -> tuple[Any, ...]:
-    """The terms of a Sum or Product, for every value of its indices."""
-    terms = [expression.function]
-    for index, *bounds in expression.limits:
-        if len(bounds) != 2 or not all(b.is_Integer for b in bounds):
-            raise UnsupportedOperation(
-                f"the {type(expression).__name__} {describe_expression(expression)}: its bounds "
-                "must be integers; write sd.sum or a matrix product for a symbolic size"
-            )
-        low, high = map(int, bounds)
-        if (high - low + 1) * len(terms) > MAX_TERMS:
-            raise UnsupportedOperation(
-                f"the {type(expression).__name__} {describe_expression(expression)} has more than "
-                f"{MAX_TERMS} terms; write sd.sum of a tensor"
-            )
-        if high < low - 1:
-            raise UnsupportedOperation(
-                f"the {type(expression).__name__} {describe_expression(expression)} runs backwards"
-            )
-        terms = [t.subs(index, k) for t in terms for k in range(low, high + 1)]
-    return tuple(terms)
-
-
-def _added(expression: Any, *terms: Any) -> Any:
-    return combine(sp.Add, *terms) if terms else sp.S.Zero
-
-
-def _times(expression: Any, *factors: Any) -> Any:
-    return combine(sp.Mul, *factors) if factors else sp.S.One
-
-
 def _none(expression: Any) -> tuple[Any, ...]:
     return ()
 
@@ -208,6 +162,25 @@ def _first(expression: Any) -> tuple[Any, ...]:
 
 def _vector(a: Any) -> Any:
     return language.reshape(a, -1)
+
+
+def _slice(expression: Any, matrix: Any) -> Any:
+    """Rows and columns by ``start:stop:step``; SymPy has made the ends explicit."""
+    key = []
+    for start, stop, step in (expression.rowslice, expression.colslice):
+        if not all(strictly(v).is_Integer for v in (start, step)):
+            raise UnsupportedOperation(
+                f"the matrix {describe_expression(expression)}: slices start and step by integers"
+            )
+        size = language.shape(matrix)[len(key)]
+        whole = strictly(stop).xreplace(sizes_of(strictly(stop).free_symbols)) == size
+        if not whole and not strictly(stop).is_Integer:
+            raise UnsupportedOperation(
+                f"the matrix {describe_expression(expression)}: a slice ends at an integer or at "
+                f"the end, {size}"
+            )
+        key.append(slice(int(start), None if whole else int(stop), int(step)))
+    return language.index(matrix, tuple(key))
 
 
 FROM_SYMPY |= {
@@ -225,6 +198,10 @@ FROM_SYMPY |= {
     KroneckerProduct: _by(lambda e, a, *rest: _kronecker(a, rest)),
     DotProduct: _by(lambda e, a, b: arrays.sum(_vector(a) * _vector(b))),
     sp.DiagMatrix: _by(lambda e, a: products.diag(_vector(a))),
+    sp.DiagonalMatrix: _by(lambda e, a: a * arrays.eye(language.shape(a)[0])),
+    sp.DiagonalOf: _by(lambda e, a: language.reshape(products.diag(a), -1, 1)),
+    sp.PermutationMatrix: lambda e: to_graph(e.as_explicit().as_immutable()),
+    MatrixSlice: _by(_slice),
     sp.Identity: _by(lambda e: arrays.eye(matrix_shape(e)[0])),
     sp.OneMatrix: _by(lambda e: arrays.ones(*matrix_shape(e))),
     sp.ZeroMatrix: _by(lambda e: arrays.zeros(*matrix_shape(e))),
@@ -233,9 +210,6 @@ FROM_SYMPY |= {
     ElementwiseApplyFunction: _applied,
     sp.ImmutableDenseMatrix: _explicit,
     sp.ImmutableSparseMatrix: _explicit,
-    MatrixElement: _by(_element),
-    sp.Sum: _by(_added),
-    sp.Product: _by(_times),
 }
 
 
@@ -248,6 +222,8 @@ def _kronecker(a: Any, rest: tuple[Any, ...]) -> Any:
 PARTS |= {
     sp.MatrixSymbol: _none,
     sp.MatPow: _first,
+    MatrixSlice: _first,
+    sp.PermutationMatrix: _none,
     sp.Inverse: _first,
     sp.Identity: _none,
     sp.OneMatrix: _none,
@@ -258,9 +234,6 @@ PARTS |= {
     ElementwiseApplyFunction: lambda e: (e.expr,),
     sp.ImmutableDenseMatrix: lambda e: tuple(e.flat()),
     sp.ImmutableSparseMatrix: lambda e: tuple(e.flat()),
-    MatrixElement: _first,
-    sp.Sum: _terms,
-    sp.Product: _terms,
 }
 
 

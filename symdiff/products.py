@@ -60,6 +60,11 @@ def outer(a: Any, b: Any) -> Any:
     return lang.reshape(a, *shape(a), 1) * b
 
 
+def outer_product(a: Any, b: Any) -> Any:
+    """All products of an element of ``a`` with one of ``b``: axes of ``a``, then of ``b``."""
+    return lang.reshape(a, *shape(a), *[1] * len(shape(b))) * b
+
+
 def dot(a: Any, b: Any) -> Any:
     """NumPy's ``dot``: products of scalars, inner products of vectors, matrix products."""
     a, b = as_number(a), as_number(b)
@@ -162,7 +167,7 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     while len(parts) > 1:
         (left, a), (right, b), *rest = parts
         needed = set(output).union(*(letters for letters, _ in rest))
-        parts = [_contract(left, a, right, b, needed), *rest]
+        parts = [contract(left, a, right, b, needed), *rest]
     letters, tensor = parts[0]
     extra = tuple(i for i, letter in enumerate(letters) if letter not in output)
     if extra:
@@ -204,7 +209,7 @@ def _diagonal(letters: str, tensor: Any) -> tuple[str, Any]:
     return letters, tensor
 
 
-def _contract(left: str, a: Any, right: str, b: Any, needed: set[str]) -> tuple[str, Any]:
+def contract(left: str, a: Any, right: str, b: Any, needed: set[str]) -> tuple[str, Any]:
     """Multiply two operands and sum over the letters that nobody needs any more."""
     for letters, mine in ((left, True), (right, False)):
         other = right if mine else left
@@ -222,9 +227,11 @@ def _contract(left: str, a: Any, right: str, b: Any, needed: set[str]) -> tuple[
     sizes = dict(zip(left, shape(a), strict=True)) | dict(zip(right, shape(b), strict=True))
 
     def arranged(letters: str, tensor: Any, *groups: str) -> Any:
+        """Axes in the order of the groups, each joined to one; without a batch none is empty."""
         order = [letters.index(x) for x in "".join(groups)]
         moved = lang.transpose(tensor, order)
-        return lang.reshape(moved, *[sizes[x] for x in batch], *map(_joined, groups[1:]))
+        joined = [_joined(group) for group in groups[1:] if batch or group]
+        return lang.reshape(moved, *[sizes[x] for x in batch], *joined)
 
     def _joined(group: str) -> Any:
         total: Any = 1
@@ -232,6 +239,8 @@ def _contract(left: str, a: Any, right: str, b: Any, needed: set[str]) -> tuple[
             total = total * sizes[x]
         return total
 
+    if not batch and not summed:
+        return rows + columns, outer_product(a, b)
     result = lang.matmul(
         arranged(left, a, batch, rows, summed), arranged(right, b, batch, summed, columns)
     )

@@ -15,6 +15,7 @@ import sympy as sp
 
 from .elementwise import ELEMENTWISE
 from .graph import Node, apply, number, walk
+from .resolve import resolve
 from .shapes import broadcast
 from .structural import broadcast_to, reshape, size_node, transpose
 
@@ -568,6 +569,12 @@ def algebra(roots: Sequence[Node]) -> list[Node]:
     return Rewriter(ALGEBRA)(roots)
 
 
-def stabilise(roots: Sequence[Node], applied: Applied | None = None) -> list[Node]:
-    """Replace naive spellings by stable functions; ``applied`` collects what was done."""
-    return Rewriter([*STABILITY, *ALGEBRA], applied)(roots)
+def stabilise(
+    roots: Sequence[Node], applied: Applied | None = None, context: Sequence[Node] = ()
+) -> list[Node]:
+    """Resolve names and replace naive spellings by stable functions.
+
+    ``applied`` collects what was done; ``context`` are symbol nodes of other graphs with the
+    same data.
+    """
+    return Rewriter([*STABILITY, *ALGEBRA], applied)(resolve(roots, context))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import sympy as sp
-
 from .batching import batch
 from .bridge import describe, to_graph, to_sympy
 from .errors import ShapeError
 from .gradient import loss_node, parameter_nodes, pullback
 from .graph import Node, apply, number
-from .language import as_number
+from .language import as_number, stand_in
 from .rewrite import algebra, stabilise
 from .shapes import Shape, broadcast, product, text
 from .structural import add, broadcast_to, multiply, reduce_sum, reshape
@@ -68,7 +66,7 @@ def vjp(f: Any, x: Any, u: Any) -> Any:
     A.T @ u
     """
     root = _function(f)
-    nodes, single = parameter_nodes(x)
+    nodes, single = parameter_nodes(x, [root])
     gradients, _ = pullback(root, _direction(u, root.shape, "u"), nodes)
     results = to_sympy(algebra(gradients))
     return results[0] if single else results
@@ -76,7 +74,7 @@ def vjp(f: Any, x: Any, u: Any) -> Any:
 
 def _push(root: Node, nodes: Sequence[Node], directions: Sequence[Node]) -> Node:
     """Jacobian-vector product by two reverse walks: the first is linear in its seed."""
-    seed = apply("symbol", attributes=(sp.Dummy("u", real=True), root.shape, "real"))
+    seed = to_graph(stand_in("u", root.shape))
     back, _ = pullback(root, seed, nodes)
     (result,), _ = pullback(inner(back, directions), number(1), [seed])
     return result
@@ -100,7 +98,7 @@ def jvp(f: Any, x: Any, v: Any) -> Any:
     A @ v
     """
     root = _function(f)
-    nodes, single = parameter_nodes(x)
+    nodes, single = parameter_nodes(x, [root])
     listed = _listed(v, single, len(nodes))
     directions = [
         _direction(d, n.shape, f"the direction of {n.attributes[0]}")
@@ -120,7 +118,7 @@ def jacobian_node(root: Node, node: Node) -> Node:
     if not root.shape:
         (result,), _ = pullback(root, number(1), [node])
         return result
-    seed = apply("symbol", attributes=(sp.Dummy("u", real=True), root.shape, "real"))
+    seed = to_graph(stand_in("u", root.shape))
     (back,), _ = pullback(root, seed, [node])
     units, size = _unit_vectors(root.shape)
     (stacked,) = batch(algebra([back]), {seed: units}, size)
@@ -143,7 +141,7 @@ def jacobian(f: Any, x: Any) -> Any:
     A
     """
     root = _function(f)
-    nodes, single = parameter_nodes(x)
+    nodes, single = parameter_nodes(x, [root])
     results = to_sympy(algebra([jacobian_node(root, n) for n in nodes]))
     return results[0] if single else results
 
@@ -159,7 +157,7 @@ def hvp(loss: Any, w: Any, v: Any) -> Any:
     v : expression of the shape of ``w``, or a list of them
     """
     root = loss_node(loss)
-    nodes, single = parameter_nodes(w)
+    nodes, single = parameter_nodes(w, [root])
     listed = _listed(v, single, len(nodes))
     directions = [
         _direction(d, n.shape, f"the direction of {n.attributes[0]}")
@@ -184,7 +182,7 @@ def hessian(loss: Any, w: Any) -> Any:
     A.T + A
     """
     root = loss_node(loss)
-    nodes, single = parameter_nodes(w)
+    nodes, single = parameter_nodes(w, [root])
     gradients, _ = pullback(root, number(1), nodes)
     rows = [[jacobian_node(g, n) for n in nodes] for g in algebra(gradients)]
     results = [to_sympy(algebra(row)) for row in rows]

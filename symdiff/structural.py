@@ -114,14 +114,15 @@ def _number_dtype(attributes: Attributes) -> tuple[Shape, str]:
     value = attributes[0]
     if value in (sp.true, sp.false):
         return (), "bool"
-    return (), "int" if value.is_Integer else "real"
+    # what does not fit 64 bits is a real, as in every array
+    return (), "int" if value.is_Integer and abs(int(value)) < 2**63 else "real"
 
 
 def _number_value(arrays: Any, node: Node, sizes: Any) -> Any:
     value = node.attributes[0]
     if node.dtype == "bool":
         return np.bool_(bool(value))
-    if node.dtype == "int" and abs(int(value)) < 2**63:
+    if node.dtype == "int":
         return np.int64(int(value))
     return np.float64(value)
 
@@ -333,7 +334,7 @@ def _infer_index(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shap
                 'declare it with sd.tensor(..., dtype="int")'
             )
     (key,) = attributes
-    return indexed_shape(x.shape, key, [i.shape for i in indices], _describe(x)), x.dtype
+    return indexed_shape(x.shape, key, [i.shape for i in indices], lambda: _describe(x)), x.dtype
 
 
 def _numpy_index(arrays: list[Any], node: Node, sizes: Any) -> Any:
