@@ -47,9 +47,9 @@ def contract(parts: Sequence[Part], own: Sequence[int], sizes: Sequence[Any]) ->
         result = reshape(
             result, tuple(sizes[k] if k in outer else 1 for k in range(depth - 1, -1, -1))
         )
-    for node in (factor, *outside):
-        if node is not None and not node.is_number(1):
-            result = node if result is None else apply("multiply", node, result)
+    for scale in (factor, *outside):
+        if scale is not None and not scale.is_number(1):
+            result = scale if result is None else apply("multiply", scale, result)
     return number(1) if result is None else result
 
 

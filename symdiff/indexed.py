@@ -9,7 +9,7 @@ products, and ``x[i]`` where i runs over a whole axis is ``x`` itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sympy as sp
@@ -50,8 +50,8 @@ class SizedSymbol(TensorSymbol):
     def __eq__(self, other: object) -> bool:
         return self is other or (
             type(self) is type(other)
-            and self._hashable_content() == other._hashable_content()  # type: ignore[attr-defined]
-            and self._shape == other._shape  # type: ignore[attr-defined]
+            and self._hashable_content() == other._hashable_content()
+            and self._shape == other._shape
         )
 
     __hash__ = TensorSymbol.__hash__
@@ -451,7 +451,7 @@ PARTS |= {
 }
 
 
-def tensor_of(base: sp.IndexedBase, symbols: Mapping[Any, Any] | Sequence[Any]) -> Any:
+def tensor_of(base: sp.IndexedBase, symbols: Iterable[Any]) -> Any:
     """The tensor symbol of a base among symbols, or by its declared shape; else None."""
     for symbol in symbols:
         if isinstance(symbol, IndexedTensor) and symbol.base == base:

@@ -166,7 +166,7 @@ def _vector(a: Any) -> Any:
 
 def _slice(expression: Any, matrix: Any) -> Any:
     """Rows and columns by ``start:stop:step``; SymPy has made the ends explicit."""
-    key = []
+    key: list[slice] = []
     for start, stop, step in (expression.rowslice, expression.colslice):
         if not all(strictly(v).is_Integer for v in (start, step)):
             raise UnsupportedOperation(
