@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from symdiff import optimizers
-from symdiff.binding import SymbolDict, bind, by_symbol, check_names, unify
+from symdiff.binding import (
+    SymbolDict,
+    bind,
+    by_symbol,
+    check_names,
+    check_sizes,
+    symbolic_dimensions,
+    unify,
+)
 from symdiff.bridge import describe, to_graph
 from symdiff.errors import (
     BindingError,
@@ -397,6 +405,7 @@ class Trainer:
         )
         if self._flat is None:
             self._initialise({**self._known_sizes(), **sizes})
+        check_sizes(symbolic_dimensions([self._root]), sizes)
         _warn_not_finite(arrays)
         check_labels([self._root], self._data, nodes, arrays, sizes)
         samples = sizes[rows] if rows is not None else None

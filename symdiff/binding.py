@@ -211,7 +211,8 @@ def bind(
     those that the parameters of a model fix.
     """
     values = by_symbol(values, symbols)
-    needed = required_sizes(roots)
+    dimensions = symbolic_dimensions(roots)
+    needed: set[Size] = set().union(*(d.free_symbols for d in dimensions))
     symbols = [*symbols, *size_sources(symbols, values, needed)]
     sizes: dict[Size, int] = dict(known or {})
     origin: dict[Size, str] = dict.fromkeys(sizes, "the parameters")
@@ -224,7 +225,8 @@ def bind(
             unify(symbol, node.shape, array.shape, sizes, origin)
         arrays[node] = array
     _given_sizes(symbols, values, needed, sizes, origin)
-    _solve_sizes(arrays, sizes, origin, ufunc)
+    if any(not isinstance(d, (int, Size)) for n in arrays for d in n.shape):
+        _solve_sizes(arrays, sizes, origin, ufunc)
     for node in symbols:  # sizes that are expressions are checked once all symbols are known
         expected = concrete_shape(node.shape, sizes) if not (ufunc and not node.shape) else None
         if expected is not None and expected != arrays[node].shape:
@@ -244,7 +246,7 @@ def bind(
             f"the size {', '.join(sorted(map(str, unknown)))} is not known from any array; "
             "a number can be bound to the symbol of its name"
         )
-    _check_sizes(roots, sizes)
+    check_sizes(dimensions, sizes)
     return arrays, sizes
 
 
@@ -311,13 +313,14 @@ def _given_sizes(
             raise BindingError(f"{key} = {count}, but {origin[size]} gave {size} = {known}")
 
 
-def _check_sizes(roots: Sequence[Node], sizes: Mapping[Size, int]) -> None:
+def check_sizes(dimensions: Iterable[Any], sizes: Mapping[Size, int]) -> None:
     """A size such as n - 3 may turn out negative, which is no shape."""
-    for node in walk(roots):
-        for size in node.shape:
-            if not isinstance(size, (int, Size)) and concrete(size, sizes) < 0:
-                given = ", ".join(f"{s} = {sizes[s]}" for s in sorted(size.free_symbols, key=str))
-                raise BindingError(f"there are {size} = {concrete(size, sizes)} elements: {given}")
+    for size in dimensions:
+        if isinstance(size, Size) or not size.free_symbols <= set(sizes):
+            continue
+        if concrete(size, sizes) < 0:
+            given = ", ".join(f"{s} = {sizes[s]}" for s in sorted(size.free_symbols, key=str))
+            raise BindingError(f"there are {size} = {concrete(size, sizes)} elements: {given}")
 
 
 def size_sources(
@@ -338,17 +341,12 @@ def size_sources(
     return found
 
 
-def required_sizes(roots: Sequence[Node]) -> set[Size]:
-    """The symbolic sizes that a graph needs."""
-    result: set[Size] = set()
-    for node in walk(roots):
-        for d in node.shape:
-            if not isinstance(d, int):
-                result |= d.free_symbols
-        if node.operation in ("size", "arange"):
-            d = node.attributes[0]
-            result |= set() if isinstance(d, int) else d.free_symbols
-    return result
+def symbolic_dimensions(roots: Sequence[Node]) -> set[Any]:
+    """The sizes in a graph that are not numbers: symbols, and expressions in them."""
+    nodes = walk(roots)
+    result = {d for node in nodes for d in node.shape if not isinstance(d, int)}
+    numbers = {n.attributes[0] for n in nodes if n.operation == "size"}
+    return result | {d for d in numbers if not isinstance(d, int)}
 
 
 __all__ = [
@@ -358,9 +356,10 @@ __all__ = [
     "bind",
     "by_symbol",
     "check_names",
+    "check_sizes",
     "is_symbol",
-    "required_sizes",
     "symbol_of",
+    "symbolic_dimensions",
     "to_graph",
     "unify",
 ]
