@@ -10,9 +10,9 @@ import numpy as np
 from symdiff.binding import SymbolDict, bind, by_symbol, check_names, unify
 from symdiff.bridge import to_graph
 from symdiff.errors import InvalidArgument, InvalidType, ShapeError
+from symdiff.expressions import stand_in
 from symdiff.gradient import loss_node, parameter_nodes, pullback
 from symdiff.graph import Node, leaves, number
-from symdiff.language import stand_in
 from symdiff.modes import settle
 from symdiff.rewrite import algebra
 from symdiff.second_order import inner, jacobian_node

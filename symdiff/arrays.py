@@ -9,10 +9,12 @@ import sympy as sp
 
 from . import functions as fn
 from . import language as lang
+from . import structural_classes as kinds
 from .bridge import describe, to_graph
 from .errors import InvalidArgument, InvalidType, ShapeError
-from .language import as_expression, as_number, combine, shape, typed
+from .language import as_expression, as_number, combine, shape
 from .shapes import dimension, normalise_axes, product, shape_of
+from .typed import typed
 
 __all__ = [
     "absolute", "acos", "acosh", "arange", "argmax", "argmin", "asin", "asinh", "atan", "atan2",
@@ -116,27 +118,27 @@ def _comparison(name: str, cls: Any, flip: bool, summary: str) -> Callable[..., 
     return call
 
 
-equal = _comparison("equal", lang.Equal, False, "True where a == b")
-not_equal = _comparison("not_equal", lang.NotEqual, False, "True where a != b")
-less = _comparison("less", lang.Less, False, "True where a < b")
-less_equal = _comparison("less_equal", lang.LessEqual, False, "True where a <= b")
-greater = _comparison("greater", lang.Less, True, "True where a > b")
-greater_equal = _comparison("greater_equal", lang.LessEqual, True, "True where a >= b")
+equal = _comparison("equal", kinds.Equal, False, "True where a == b")
+not_equal = _comparison("not_equal", kinds.NotEqual, False, "True where a != b")
+less = _comparison("less", kinds.Less, False, "True where a < b")
+less_equal = _comparison("less_equal", kinds.LessEqual, False, "True where a <= b")
+greater = _comparison("greater", kinds.Less, True, "True where a > b")
+greater_equal = _comparison("greater_equal", kinds.LessEqual, True, "True where a >= b")
 
 
 def logical_and(*conditions: Any) -> Any:
     """True where all conditions hold."""
-    return lang.LogicalAnd.make([as_expression(c) for c in conditions])
+    return kinds.LogicalAnd.make([as_expression(c) for c in conditions])
 
 
 def logical_or(*conditions: Any) -> Any:
     """True where any condition holds."""
-    return lang.LogicalOr.make([as_expression(c) for c in conditions])
+    return kinds.LogicalOr.make([as_expression(c) for c in conditions])
 
 
 def logical_not(condition: Any) -> Any:
     """True where the condition does not hold."""
-    return lang.LogicalNot.make([as_expression(condition)])
+    return kinds.LogicalNot.make([as_expression(condition)])
 
 
 def _reduce(cls: Any, name: str, a: Any, axis: Any, keepdims: bool) -> Any:
@@ -157,7 +159,7 @@ def sum(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> sd.sum(X, axis=1).shape
     (n,)
     """
-    return _reduce(lang.SumOver, "sum", a, axis, keepdims)
+    return _reduce(kinds.SumOver, "sum", a, axis, keepdims)
 
 
 def prod(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -173,13 +175,13 @@ def prod(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     >>> sd.evaluate(gradient, {x: [0.0, 2.0, 3.0]})
     array([6., 0., 0.])
     """
-    return _reduce(lang.ProdOver, "prod", a, axis, keepdims)
+    return _reduce(kinds.ProdOver, "prod", a, axis, keepdims)
 
 
 def prod_others(a: Any, axis: int) -> Any:
     """For each element the product of the others along an axis, without a division."""
     a = as_number(a)
-    return lang.ProdOthers.make([a], _one_axis(a, axis, "prod_others"))
+    return kinds.ProdOthers.make([a], _one_axis(a, axis, "prod_others"))
 
 
 def _one_axis(a: Any, axis: Any, name: str) -> tuple[int, ...]:
@@ -203,7 +205,7 @@ def cumsum(a: Any, axis: int | None = None) -> Any:
     a = as_number(a)
     if axis is None:
         a, axis = lang.reshape(a, -1), 0
-    return lang.CumulativeSum.make([a], _one_axis(a, axis, "cumsum"))
+    return kinds.CumulativeSum.make([a], _one_axis(a, axis, "cumsum"))
 
 
 def mean(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -236,17 +238,17 @@ def std(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
 
 def max(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Largest element over axes; ties share the gradient."""
-    return _reduce(lang.MaxOver, "max", a, axis, keepdims)
+    return _reduce(kinds.MaxOver, "max", a, axis, keepdims)
 
 
 def min(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Smallest element over axes; ties share the gradient."""
-    return _reduce(lang.MinOver, "min", a, axis, keepdims)
+    return _reduce(kinds.MinOver, "min", a, axis, keepdims)
 
 
 def logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Log of the sum of exponentials over axes, without overflow."""
-    return _reduce(lang.LogSumExp, "logsumexp", a, axis, keepdims)
+    return _reduce(kinds.LogSumExp, "logsumexp", a, axis, keepdims)
 
 
 def softmax(a: Any, axis: Any = -1) -> Any:
@@ -270,17 +272,17 @@ def _arg(cls: Any, name: str, a: Any, axis: Any) -> Any:
 
 def argmax(a: Any, axis: Any = None) -> Any:
     """Position of the first largest element along an axis, or in the flattened operand."""
-    return _arg(lang.ArgMax, "argmax", a, axis)
+    return _arg(kinds.ArgMax, "argmax", a, axis)
 
 
 def argmin(a: Any, axis: Any = None) -> Any:
     """Position of the first smallest element along an axis, or in the flattened operand."""
-    return _arg(lang.ArgMin, "argmin", a, axis)
+    return _arg(kinds.ArgMin, "argmin", a, axis)
 
 
 def one_hot(labels: Any, classes: Any) -> Any:
     """Rows of the identity matrix: 1 at the label, else 0; labels lie in 0..classes-1."""
-    return lang.OneHot.make([as_expression(labels)], (dimension(classes),))
+    return kinds.OneHot.make([as_expression(labels)], (dimension(classes),))
 
 
 def take(a: Any, indices: Any, axis: int | None = None) -> Any:
@@ -304,7 +306,7 @@ def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
     if not operands:
         raise InvalidArgument("concatenate needs at least one operand")
     (axis,) = normalise_axes(axis, len(shape(operands[0])), "concatenate")
-    return operands[0] if len(operands) == 1 else lang.Concatenated.make(operands, (axis,))
+    return operands[0] if len(operands) == 1 else kinds.Concatenated.make(operands, (axis,))
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
@@ -340,7 +342,7 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def arange(n: Any) -> Any:
     """0, 1, …, n - 1."""
-    return lang.Arange.make([], (dimension(n),))
+    return kinds.Arange.make([], (dimension(n),))
 
 
 def eye(n: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 from . import arrays, language, products
 from .bridge import instantiate
+from .expressions import stand_in
 from .graph import Node, apply, number
-from .language import stand_in
 from .structural import reshape, size_node
 
 Part = tuple[tuple[int, ...], Node]

@@ -9,6 +9,7 @@ import sympy as sp
 
 from . import arrays
 from . import language as lang
+from . import structural_classes as kinds
 from .bridge import describe, to_graph
 from .errors import InvalidArgument, ShapeError
 from .language import as_number, shape
@@ -74,7 +75,7 @@ def _convolution(name: str, x: Any, kernel: Any, stride: Any, padding: Any, coun
             f"{_described(x)} and {_described(kernel)}"
         )
     around = _around(name, padding, shape(x)[2:], shape(kernel)[2:], strides)
-    return lang.Convolved.make([_padded(x, around, 0), kernel], (strides,))
+    return kinds.Convolved.make([_padded(x, around, 0), kernel], (strides,))
 
 
 def max_pool2d(x: Any, size: Any, stride: Any = None, padding: Any = 0) -> Any:
@@ -138,7 +139,7 @@ def _windows(
             f"{name}: the padding {text(around)} must be smaller than the window {text(sizes)}, or "
             "a window holds no element"
         )
-    windows = lang.Windows.make([_padded(x, around, fill)], (sizes, strides))
+    windows = kinds.Windows.make([_padded(x, around, fill)], (sizes, strides))
     return windows, any(p for pair in around for p in pair)
 
 
@@ -157,7 +158,7 @@ def _padded(x: Any, around: Sequence[tuple[int, int]], fill: Any) -> Any:
             *(("slice", 0, d, 1) for d in inner[:lead]),
             *(("slice", a, d, 1) for d, (a, _) in zip(inner[lead:], around, strict=True)),
         )
-        return lang.IndexAdded.make([x], (key, wide))
+        return kinds.IndexAdded.make([x], (key, wide))
     for axis, (before, after) in enumerate(around, start=lead):
         parts = [_strip(x, axis, before, fill), x, _strip(x, axis, after, fill)]
         parts = [p for p in parts if p is not None]

@@ -20,8 +20,8 @@ from sympy.matrices.expressions.matexpr import MatrixElement
 from .bridge import FROM_SYMPY, PARTS, describe_expression, to_graph
 from .contraction import contract
 from .errors import InvalidType, ShapeError, UnsupportedOperation
+from .expressions import TensorSymbol
 from .graph import Node, apply, number
-from .language import TensorSymbol
 from .ranges import Scope, extent, polynomial
 from .resolve import bound_symbols, named_sizes, own_size, sizes_of
 from .shapes import Shape, shape_of

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import arrays
 from . import language as lang
+from . import structural_classes as kinds
 from .bridge import describe, to_graph
 from .errors import InvalidType, ShapeError
 from .language import as_number, shape
@@ -32,7 +33,7 @@ def det(a: Any) -> Any:
     array([[ 2.,  0.],
            [-1.,  3.]])
     """
-    return lang.Det.make([as_number(a)])
+    return kinds.Det.make([as_number(a)])
 
 
 def logdet(a: Any) -> Any:
@@ -45,7 +46,7 @@ def logdet(a: Any) -> Any:
     >>> sd.gradient(sd.logdet(X), X)
     inv(X).T
     """
-    return lang.LogDet.make([as_number(a)])
+    return kinds.LogDet.make([as_number(a)])
 
 
 def inv(a: Any) -> Any:
@@ -58,7 +59,7 @@ def inv(a: Any) -> Any:
     >>> sd.gradient(sd.trace(A @ sd.inv(X)), X)
     -inv(X).T @ A.T @ inv(X).T
     """
-    return lang.Inverted.make([as_number(a)])
+    return kinds.Inverted.make([as_number(a)])
 
 
 def solve(a: Any, b: Any) -> Any:
@@ -77,7 +78,7 @@ def solve(a: Any, b: Any) -> Any:
     if len(shape(b)) == 1 and len(shape(a)) > 2:
         solution = solve(a, lang.reshape(b, *shape(b), 1))
         return lang.reshape(solution, *shape(solution)[:-1])
-    return lang.Solved.make([a, b])
+    return kinds.Solved.make([a, b])
 
 
 def cholesky(a: Any) -> Any:
@@ -94,7 +95,7 @@ def cholesky(a: Any) -> Any:
     array([[2., 0.],
            [1., 3.]])
     """
-    return lang.Cholesky.make([as_number(a)])
+    return kinds.Cholesky.make([as_number(a)])
 
 
 def matrix_power(a: Any, n: int) -> Any:

@@ -22,9 +22,10 @@ from sympy.matrices.expressions.slice import MatrixSlice
 from . import arrays, language, linear_algebra, products
 from .bridge import FROM_SYMPY, PARTS, describe_expression, instantiate, to_graph, to_sympy
 from .errors import UnsupportedOperation
+from .expressions import stand_in
 from .graph import Node
 from .indexed import SizedSymbol
-from .language import combine, constant, stand_in
+from .language import combine, constant
 from .resolve import sizes_of
 from .shapes import Shape, Size, shape_of
 

@@ -18,11 +18,12 @@ from typing import Any
 import sympy as sp
 
 from . import arrays
-from . import language as lang
+from . import structural_classes as kinds
 from .bridge import describe, to_graph
 from .errors import InvalidArgument, InvalidType, ShapeError
+from .expressions import TensorSymbol
 from .graph import Node, apply, number, rebuild, substitute, walk
-from .language import TensorSymbol, as_number, shape
+from .language import as_number, shape
 from .shapes import Shape, text
 from .update_rule import epoch, step
 
@@ -111,7 +112,7 @@ def dropout(x: Any, rate: Any) -> Any:
     rate = check_rate(rate)
     if rate == 0:
         return x
-    drawn = lang.RandomUniform.make([seed, step], (next(_sites), shape(x)))
+    drawn = kinds.RandomUniform.make([seed, step], (next(_sites), shape(x)))
     return x * arrays.where(training, arrays.where(drawn < rate, 0, 1 / (1 - rate)), 1)
 
 

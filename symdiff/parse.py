@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import sympy as sp
 
-from . import arrays, convolution, language, linear_algebra, losses, products
+from . import arrays, convolution, expressions, language, linear_algebra, losses, products
 from .bridge import to_graph
 from .errors import InvalidArgument, InvalidType, ParseError, ShapeError, SymdiffError
 from .language import as_expression, combine, shape, tensor
@@ -653,7 +653,7 @@ def _check_power(base: Any, exponent: Any) -> None:
 
 def _height(expression: Any, known: dict[Any, int]) -> int:
     """How many hyperbolic functions are nested, up to the next matrix product or sum."""
-    if isinstance(expression, (sp.Atom, language.Structural)):
+    if isinstance(expression, (sp.Atom, expressions.Structural)):
         return 0
     if expression not in known:
         inner = max((_height(a, known) for a in expression.args), default=0)

@@ -123,7 +123,7 @@ def make(
 
 def placeholder(name: str, shape: Shape, dtype: str = "real", serial: int = 0) -> Node:
     """A leaf of a body."""
-    from .language import Placeholder
+    from .expressions import Placeholder
 
     return apply("symbol", attributes=(Placeholder(name, shape, dtype, serial), shape, dtype))
 

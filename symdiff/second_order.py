@@ -8,9 +8,10 @@ from typing import Any
 from .batching import batch
 from .bridge import describe, to_graph, to_sympy
 from .errors import ShapeError
+from .expressions import stand_in
 from .gradient import loss_node, parameter_nodes, pullback
 from .graph import Node, apply, number
-from .language import as_number, stand_in
+from .language import as_number
 from .rewrite import algebra, stabilise
 from .shapes import Shape, broadcast, product, text
 from .structural import add, broadcast_to, multiply, reduce_sum, reshape

@@ -15,8 +15,8 @@ from typing import Any
 import sympy as sp
 
 from .bridge import to_sympy
+from .expressions import TensorSymbol
 from .graph import Node, apply, consumers, number, walk
-from .language import TensorSymbol
 from .printing.latex import name_latex
 from .printing.layouts import is_log_softmax
 from .printing.style import ATOM, Piece

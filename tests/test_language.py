@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hn
 
 import symdiff as sd
 from symdiff.bridge import to_graph
-from symdiff.language import TensorExpression
+from symdiff.expressions import TensorExpression
 
 X = sd.tensor("X", "n", 3)
 Y = sd.tensor("Y", "n", 3)
@@ -525,7 +525,7 @@ def test_operators_refuse_text(operator, unexploded):
 
 
 def test_structural_classes_refuse_text(unexploded):
-    from symdiff.language import STRUCTURAL_CLASSES
+    from symdiff.structural_classes import STRUCTURAL_CLASSES
 
     for cls in STRUCTURAL_CLASSES.values():
         for arguments in ((BOMB, sp.Tuple()), (A, BOMB), (BOMB,)):

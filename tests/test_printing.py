@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 import symdiff as sd
 from symdiff.bridge import to_graph
 from symdiff.graph import OPERATIONS, apply, number
-from symdiff.language import STRUCTURAL_CLASSES
 from symdiff.printing.infix import INFIX
 from symdiff.printing.latex import LATEX, node_latex
 from symdiff.printing.layouts import LAYOUTS
 from symdiff.printing.text import TEXT, node_text
+from symdiff.structural_classes import STRUCTURAL_CLASSES
 
 n = sd.tensor("X", "n", 3).shape[0]
 X = sd.tensor("X", "n", 3)

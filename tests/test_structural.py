@@ -9,8 +9,8 @@ from scipy.special import logsumexp
 import symdiff as sd
 from symdiff.bridge import to_graph, to_sympy
 from symdiff.graph import apply, number, walk
-from symdiff.language import RandomUniform
 from symdiff.structural import STRUCTURAL
+from symdiff.structural_classes import RandomUniform
 
 
 def regular(x):

@@ -12,8 +12,9 @@ import numpy as np
 from .. import arrays, init
 from ..bridge import describe, to_graph
 from ..errors import InvalidArgument, InvalidType, ShapeError
+from ..expressions import TensorSymbol
 from ..graph import Node, leaves
-from ..language import TensorSymbol, as_number
+from ..language import as_number
 from ..modes import MovingAverage
 from ..shapes import Shape, text
 

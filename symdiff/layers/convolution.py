@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import convolution, init
 from ..errors import ShapeError
-from ..language import TensorSymbol, reshape, shape
+from ..expressions import TensorSymbol
+from ..language import reshape, shape
 from ..shapes import Shape, text
 from .base import Layer, Parameter, activation, initializer, positive_int
 

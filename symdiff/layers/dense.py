@@ -8,7 +8,8 @@ from typing import Any
 from .. import init
 from ..bridge import describe, to_graph
 from ..errors import InvalidType
-from ..language import TensorSymbol, index, matmul
+from ..expressions import TensorSymbol
+from ..language import index, matmul
 from ..shapes import Shape
 from .base import Layer, Parameter, activation, initializer, positive_int
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import arrays, init
 from .. import modes as _modes
-from ..language import TensorSymbol, reshape, shape
+from ..expressions import TensorSymbol
+from ..language import reshape, shape
 from ..shapes import Shape
 from .base import Layer, Parameter, initializer, known_size
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import arrays, init
 from ..errors import ShapeError
+from ..expressions import TensorSymbol
 from ..init import Initializer
-from ..language import TensorSymbol, matmul, shape, transpose
+from ..language import matmul, shape, transpose
 from ..scan import scan
 from ..shapes import Shape, text
 from .base import Layer, Parameter, activation, initializer, positive_int

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import InvalidArgument, InvalidType
-from ..language import TensorSymbol
+from ..expressions import TensorSymbol
 from .base import Layer
 
 

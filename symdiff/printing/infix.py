@@ -13,8 +13,8 @@ from typing import Any
 import sympy as sp
 from sympy.printing.precedence import PRECEDENCE, precedence
 
+from ..expressions import Structural, decode
 from ..graph import walk
-from ..language import Structural, decode
 from ..shapes import Dimension, Shape, text
 
 __all__ = ["product_text", "structural_text", "sum_text"]
