@@ -20,11 +20,13 @@ __all__ = [
     "absolute", "acos", "acosh", "arange", "argmax", "argmin", "asin", "asinh", "atan", "atan2",
     "atanh", "clip", "concatenate", "cos", "cosh", "cumsum", "digamma", "elu", "equal", "erf",
     "erfc", "exp", "expit", "expm1", "eye", "floor", "gelu", "greater", "greater_equal",
-    "leaky_relu", "less", "less_equal", "log", "log1p", "log_sigmoid", "log_softmax", "logaddexp",
+    "hypot", "leaky_relu", "less", "less_equal", "log", "log1mexp", "log1p", "log_cosh", "log_erfc",
+    "log_normal_cdf", "log_sigmoid", "log_softmax", "logaddexp",
     "loggamma", "logical_and", "logical_not", "logical_or", "logit", "logsumexp", "max",
     "maximum", "mean", "min", "minimum", "not_equal", "one_hot", "ones", "prod", "prod_others",
     "relu", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "square",
-    "stack", "std", "sum", "take", "tan", "tanh", "var", "where", "xlogy", "zeros",
+    "stack", "std", "sum", "take", "tan", "tanh", "var", "where", "xlog1py", "xlogy",
+    "zeros",
 ]  # fmt: skip
 
 
@@ -73,6 +75,14 @@ xlogy = _function("xlogy", fn.xlogy, "x * log(y), and 0 where x is 0")
 log1p = _function("log1p", fn.log1p, "log(1 + x), accurate near 0")
 expm1 = _function("expm1", fn.expm1, "exp(x) - 1, accurate near 0")
 logaddexp = _function("logaddexp", fn.logaddexp, "log(exp(x) + exp(y)) without overflow")
+log1mexp = _function("log1mexp", fn.log1mexp, "log(1 - exp(x)) of negative x")
+log_cosh = _function("log_cosh", fn.log_cosh, "log(cosh(x)) without overflow")
+log_erfc = _function("log_erfc", fn.log_erfc, "log(erfc(x)) without underflow")
+log_normal_cdf = _function(
+    "log_normal_cdf", fn.log_normal_cdf, "Logarithm of the normal distribution function"
+)
+hypot = _function("hypot", fn.hypot, "sqrt(x**2 + y**2) without overflow")
+xlog1py = _function("xlog1py", fn.xlog1py, "x * log(1 + y), and 0 where x is 0")
 maximum = _function("maximum", sp.Max, "Larger of the operands; ties share the gradient")
 minimum = _function("minimum", sp.Min, "Smaller of the operands; ties share the gradient")
 

@@ -187,8 +187,8 @@ def _by(formula: Callable[..., sp.Expr]) -> Callable[..., Node]:
 
 _SPECIAL = [
     "erfi", "erfcinv", "beta", "lowergamma", "uppergamma", "besselj", "bessely", "besseli",
-    "besselk", "Ei", "expint", "Si", "Ci", "Shi", "Chi", "airyai", "airyaiprime", "airybi",
-    "airybiprime", "fresnels", "fresnelc",
+    "besselk", "jn", "yn", "Ei", "expint", "Si", "Ci", "Shi", "Chi", "airyai", "airyaiprime",
+    "airybi", "airybiprime", "fresnels", "fresnelc",
 ]  # fmt: skip
 
 _SAME = [

@@ -15,6 +15,7 @@ import sympy as sp
 from sympy.logic.boolalg import Boolean
 
 from . import functions as fn
+from . import stable
 from .errors import ShapeError, UnsupportedOperation
 from .graph import Attributes, Node, Operation
 from .shapes import Shape, broadcast, text
@@ -195,21 +196,21 @@ _ROWS: list[Operation] = [
     _row("sin", sp.sin, _real(np.sin)),
     _row("cos", sp.cos, _real(np.cos)),
     _row("tan", sp.tan, _real(np.tan)),
-    _row("asin", sp.asin, _real(np.arcsin)),
-    _row("acos", sp.acos, _real(np.arccos)),
+    _row("asin", sp.asin, _real(np.arcsin), lambda i, x: 1 / sp.sqrt(fn.one_minus_square(x))),
+    _row("acos", sp.acos, _real(np.arccos), lambda i, x: -1 / sp.sqrt(fn.one_minus_square(x))),
     _row("atan", sp.atan, _real(np.arctan)),
     _row(
         "atan2",
         sp.atan2,
         _real(np.arctan2),
-        lambda i, y, x: (x if i == 0 else -y) / (x**2 + y**2),
+        lambda i, y, x: (fn.cos_of(x, y) if i == 0 else -fn.cos_of(y, x)) / fn.hypot(x, y),
     ),
     _row("sinh", sp.sinh, _real(np.sinh)),
     _row("cosh", sp.cosh, _real(np.cosh)),
     _row("tanh", sp.tanh, _real(np.tanh)),
-    _row("asinh", sp.asinh, _real(np.arcsinh)),
+    _row("asinh", sp.asinh, _real(np.arcsinh), lambda i, x: 1 / fn.hypot(x, 1)),
     _row("acosh", sp.acosh, _real(np.arccosh)),
-    _row("atanh", sp.atanh, _real(np.arctanh)),
+    _row("atanh", sp.atanh, _real(np.arctanh), lambda i, x: 1 / fn.one_minus_square(x)),
     _row("erf", sp.erf, scipy_function("erf")),
     _row("erfc", sp.erfc, scipy_function("erfc")),
     _row("erfinv", sp.erfinv, scipy_function("erfinv"), _erfinv_partial),
@@ -243,6 +244,17 @@ _ROWS: list[Operation] = [
     _row("log1p", fn.log1p, _real(np.log1p)),
     _row("expm1", fn.expm1, _real(np.expm1)),
     _row("logaddexp", fn.logaddexp, _real(np.logaddexp)),
+    _row("log1mexp", fn.log1mexp, stable.log1mexp),
+    _row("log_cosh", fn.log_cosh, stable.log_cosh),
+    _row("log_erfc", fn.log_erfc, stable.log_erfc),
+    _row("log_normal_cdf", fn.log_normal_cdf, stable.log_normal_cdf),
+    _row("normal_hazard", fn.normal_hazard, stable.normal_hazard),
+    _row("normal_hazard_slope", fn.normal_hazard_slope, stable.normal_hazard_slope),
+    _row("hypot", fn.hypot, stable.hypot),
+    _row("cos_of", fn.cos_of, stable.cos_of),
+    _row("exp_asinh", fn.exp_asinh, stable.exp_asinh),
+    _row("one_minus_square", fn.one_minus_square, stable.one_minus_square),
+    _row("xlog1py", fn.xlog1py, scipy_function("xlog1py")),
     _row("equal", _compare(sp.Eq), np.equal, dtype="bool"),
     _row("not_equal", _compare(sp.Ne), np.not_equal, dtype="bool"),
     _row("less", _compare(sp.Lt), np.less, dtype="bool"),

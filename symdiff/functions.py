@@ -14,18 +14,29 @@ from typing import Any
 import sympy as sp
 
 __all__ = [
+    "cos_of",
     "elu",
+    "exp_asinh",
     "expm1",
     "gelu",
+    "hypot",
     "leaky_relu",
+    "log1mexp",
     "log1p",
+    "log_cosh",
+    "log_erfc",
+    "log_normal_cdf",
     "log_sigmoid",
     "logaddexp",
     "logit",
+    "normal_hazard",
+    "normal_hazard_slope",
+    "one_minus_square",
     "relu",
     "sigmoid",
     "silu",
     "softplus",
+    "xlog1py",
     "xlogy",
 ]
 
@@ -187,6 +198,124 @@ class logaddexp(StableFunction):
         return sigmoid(x - y) if position == 0 else sigmoid(y - x)
 
 
+class log1mexp(StableFunction):
+    """log(1 - exp(x)) of negative x, accurate near 0 and far from it (Maechler, 2012)."""
+
+    nargs = 1
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
+        return sp.exp(x) / expm1(x)
+
+
+class log_cosh(StableFunction):
+    """log(cosh(x)), without overflow and accurate near 0."""
+
+    nargs = 1
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
+        return sp.tanh(x)
+
+
+class log_erfc(StableFunction):
+    """log(erfc(x)), without underflow."""
+
+    nargs = 1
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
+        return -sp.sqrt(2) * normal_hazard(sp.sqrt(2) * x)
+
+
+class log_normal_cdf(StableFunction):
+    """log(Phi(x)), Phi the normal distribution function, without underflow."""
+
+    nargs = 1
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
+        return normal_hazard(-x)
+
+
+class normal_hazard(StableFunction):
+    """The normal density over what of the distribution lies above x (inverse Mills ratio)."""
+
+    nargs = 1
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
+        return normal_hazard_slope(x)
+
+
+class normal_hazard_slope(StableFunction):
+    """The derivative of normal_hazard, h * (h - x), between 0 and 1."""
+
+    nargs = 1
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
+        return normal_hazard_slope(x) * (2 * normal_hazard(x) - x) - normal_hazard(x)
+
+
+class hypot(StableFunction):
+    """sqrt(x**2 + y**2), without overflow; its derivative at (0, 0) is 0."""
+
+    nargs = 2
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr, y: sp.Expr) -> sp.Expr:
+        return cos_of(x, y) if position == 0 else cos_of(y, x)
+
+
+class cos_of(StableFunction):
+    """x / sqrt(x**2 + y**2), the cosine of the angle of the point (x, y); 0 at (0, 0)."""
+
+    nargs = 2
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr, y: sp.Expr) -> sp.Expr:
+        other = cos_of(y, x)
+        return (other if position == 0 else -cos_of(x, y)) * other / hypot(x, y)
+
+
+class exp_asinh(StableFunction):
+    """x + sqrt(x**2 + 1), which is exp(asinh(x)); nothing cancels where x is negative."""
+
+    nargs = 1
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
+        left = exp_asinh(x) / hypot(x, 1)
+        return sp.Piecewise((1 + cos_of(x, 1), x > 0), (left, True))
+
+
+class one_minus_square(StableFunction):
+    """1 - x**2 as (1 - x) * (1 + x), accurate near -1 and 1."""
+
+    nargs = 1
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr) -> sp.Expr:
+        return -2 * x
+
+
+class xlog1py(StableFunction):
+    """x * log(1 + y), and 0 where x is 0."""
+
+    nargs = 2
+
+    @staticmethod
+    def _partial(position: int, x: sp.Expr, y: sp.Expr) -> sp.Expr:
+        if position == 0:
+            return log1p(y)
+        return sp.Piecewise((0, sp.Eq(x, 0)), (x / (1 + y), True))
+
+
+def _normal_hazard(x: sp.Expr) -> sp.Expr:
+    return sp.sqrt(2 / sp.pi) * sp.exp(-(x**2) / 2) / sp.erfc(x / sp.sqrt(2))
+
+
 NAIVE: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda x: 1 / (1 + sp.exp(-x)),
     "softplus": lambda x: sp.log(1 + sp.exp(x)),
@@ -201,5 +330,16 @@ NAIVE: dict[str, Callable[..., Any]] = {
     "log1p": lambda x: sp.log(1 + x),
     "expm1": lambda x: sp.exp(x) - 1,
     "logaddexp": lambda x, y: sp.log(sp.exp(x) + sp.exp(y)),
+    "log1mexp": lambda x: sp.log(1 - sp.exp(x)),
+    "log_cosh": lambda x: sp.log(sp.cosh(x)),
+    "log_erfc": lambda x: sp.log(sp.erfc(x)),
+    "log_normal_cdf": lambda x: sp.log(sp.erfc(-x / sp.sqrt(2)) / 2),
+    "normal_hazard": _normal_hazard,
+    "normal_hazard_slope": lambda x: _normal_hazard(x) * (_normal_hazard(x) - x),
+    "hypot": lambda x, y: sp.sqrt(x**2 + y**2),
+    "cos_of": lambda x, y: x / sp.sqrt(x**2 + y**2),
+    "exp_asinh": lambda x: x + sp.sqrt(x**2 + 1),
+    "one_minus_square": lambda x: 1 - x**2,
+    "xlog1py": lambda x, y: sp.Piecewise((0, sp.Eq(x, 0)), (x * sp.log(1 + y), True)),
 }
 """The textbook form of each stable function: what it means, not how it is computed."""

@@ -79,10 +79,12 @@ _COMPARISONS: dict[str, Callable[..., Any]] = {
 
 _ARITY = {  # operands of the elementwise functions that take not just one
     "atan2": (2, 2),
+    "hypot": (2, 2),
     "log": (1, 2),
     "logaddexp": (2, 2),
     "maximum": (1, 1000),
     "minimum": (1, 1000),
+    "xlog1py": (2, 2),
     "xlogy": (2, 2),
 }
 

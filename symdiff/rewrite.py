@@ -61,7 +61,7 @@ class Rewriter:
                 new = rule.apply(node)
                 if new is not None and new is not node:
                     if self._applied is not None and rule in STABILITY:
-                        self._applied.append((rule, node, new))
+                        self._applied.append((rule.told(node, new), node, new))
                     node = self._settle_inputs(new)
                     break
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .graph import Node
 from .structural import broadcast_to
@@ -21,11 +21,19 @@ class Rule:
     operations : tuple of str
     apply : callable
         Takes a node whose inputs are already rewritten and gives its replacement, or None.
+    title : callable, optional
+        ``(before, after) -> name``: a name that says more about one rewrite.
     """
 
     name: str
     operations: tuple[str, ...]
     apply: Callable[[Node], Node | None]
+    title: Callable[[Node, Node], str | None] | None = None
+
+    def told(self, before: Node, after: Node) -> Rule:
+        """The rule under the name that a derivation gives to one rewrite."""
+        name = None if self.title is None else self.title(before, after)
+        return self if name is None else replace(self, name=name)
 
 
 def is_a(node: Node, operation: str) -> bool:

@@ -7,6 +7,7 @@ Formulas of derivatives: NIST Digital Library of Mathematical Functions, by sect
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,17 @@ def _bessel(name: str, function: Any, sign: int, routine: str) -> SpecialRow:
     return name, function, scipy_function(routine), _of_argument(name, derivative)
 
 
+def _spherical(name: str, function: Any) -> SpecialRow:
+    """``(n f(n - 1) - (n + 1) f(n + 1)) / (2n + 1)`` (10.51.2)."""
+
+    def derivative(order: sp.Expr, x: sp.Expr) -> sp.Expr:
+        below = sp.Piecewise((0, sp.Eq(order, 0)), (order * function(order - 1, x), True))
+        return (below - (order + 1) * function(order + 1, x)) / (2 * order + 1)
+
+    meaning = partial(whole_order, scipy_function(f"spherical_{name}"))
+    return name, function, meaning, _of_argument(name, derivative)
+
+
 _HALF_ROOT_PI = sp.sqrt(sp.pi) / 2
 
 SPECIAL: list[SpecialRow] = [
@@ -123,6 +135,8 @@ SPECIAL: list[SpecialRow] = [
     _bessel("bessely", sp.bessely, 1, "yv"),
     _bessel("besseli", sp.besseli, -1, "iv"),
     _bessel("besselk", sp.besselk, -1, "kv"),
+    _spherical("jn", sp.jn),
+    _spherical("yn", sp.yn),
     ("ei", sp.Ei, scipy_function("expi"), _unary(lambda x: sp.exp(x) / x)),
     ("expint", sp.expint, _expint, _of_argument("expint", _expint_derivative)),
     ("si", sp.Si, scipy_function("sici", 0), _unary(lambda x: _filled(sp.sin(x), x))),

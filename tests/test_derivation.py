@@ -221,7 +221,7 @@ forward
   L = 1/n · Σ h                   ()
 
 rewritten for stability
-  log(exp(−u) + 1) → softplus(−u)    (log of a stable form)
+  log(exp(−u) + 1) → softplus(−u)    (log(1 + exp(x)) = softplus(x))
 
 gradients
   ∂L/∂w = −1/n · Xᵀ(σ(−u) ⊙ y)  (3,)

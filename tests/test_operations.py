@@ -77,6 +77,17 @@ DOMAINS = {
     "log1p": ((-0.6, 2.0),),
     "expm1": (ANY,),
     "logaddexp": (ANY, ANY),
+    "log1mexp": ((-2.5, -0.3),),
+    "log_cosh": (ANY,),
+    "log_erfc": (ANY,),
+    "log_normal_cdf": (ANY,),
+    "normal_hazard": (ANY,),
+    "normal_hazard_slope": (ANY,),
+    "hypot": (ANY, ANY),
+    "cos_of": (ANY, ANY),
+    "exp_asinh": (ANY,),
+    "one_minus_square": (ANY,),
+    "xlog1py": (ANY, (-0.6, 2.0)),
     "erfi": (ANY,),
     "erfcinv": ((0.15, 1.85),),
     "beta": (POSITIVE, POSITIVE),
@@ -86,6 +97,8 @@ DOMAINS = {
     "bessely": (ORDERS, POSITIVE),
     "besseli": (ORDERS, POSITIVE),
     "besselk": (ORDERS, POSITIVE),
+    "jn": (ORDERS, POSITIVE),
+    "yn": (ORDERS, POSITIVE),
     "ei": (POSITIVE,),
     "expint": (ORDERS, POSITIVE),
     "si": (ANY,),
@@ -110,7 +123,8 @@ DOMAINS = {
 
 # operands that take whole numbers: they are data, and the loss is not differentiated by them
 FIXED = {("polygamma", 0), ("where", 0), ("lambertw", 1), ("expint", 0)} | {
-    (name, 0) for name in ("besselj", "bessely", "besseli", "besselk", "lowergamma", "uppergamma")
+    (name, 0)
+    for name in ("besselj", "bessely", "besseli", "besselk", "jn", "yn", "lowergamma", "uppergamma")
 }
 
 UNARY = [((),), ((3,),), ((2, 3),)]

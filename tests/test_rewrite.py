@@ -68,24 +68,87 @@ CASES = {
         op("log", op("add", num(1), exp_v)),
         op("log", op("add", v, num(1))),
         op("log", op("subtract", num(1), op("divide", v, num(2)))),
+        op("log", op("erfc", v)),
+        op("log", op("divide", op("erfc", v), num(2))),
+        op("log", op("multiply", op("cosh", v), s)),
+        op("log", op("add", exp_v, op("exp", negative(v)))),
+        op("log", op("subtract", num(1), op("exp", negative(v)))),
+        op("log", op("subtract", exp_v, num(1))),
+        op("log", op("sinh", v)),
+        op("log", op("subtract", num(1), op("power", op("tanh", v), num(2)))),
+        op("log", op("add", num(2), op("sum", exp_v, attributes=((0,), False)))),
+        op("log", op("index", op("divide", exp_v, op("exp", s)), attributes=((("int", 1),),))),
+        op("log", op("divide", s, op("subtract", num(1), s))),
+        op("log", op("divide", op("add", s, num(1)), op("subtract", num(1), s))),
+        op("log", op("gamma", v)),
+        op("log", op("power", v, num(2))),
+        op("log", op("sqrt", v)),
+        op("log", op("exp_asinh", v)),
     ],
-    "log(1 + exp x) = softplus(x)": [op("log1p", exp_v)],
-    "sigmoid and softmax from exponentials": [
+    "log1p of a stable form": [
+        op("log1p", exp_v),
+        op("log1p", negative(op("exp", negative(v)))),
+        op("log1p", op("expm1", v)),
+        op("log1p", negative(op("power", op("tanh", v), num(2)))),
+    ],
+    "a sum in which nothing cancels": [
+        op("subtract", exp_v, num(1)),
+        op("subtract", op("multiply", num(2), exp_v), num(2.0)),
+        op("add", num(1), op("erf", v)),
+        op("subtract", num(1), op("erf", v)),
+        op("subtract", num(1), op("erfc", v)),
+        op("subtract", num(1), op("cos", v)),
+        op("add", op("cos", v), num(1)),
+        op("subtract", op("cosh", v), num(1)),
+        op("add", num(1), op("tanh", v)),
+        op("subtract", op("multiply", num(2), op("sigmoid", v)), num(1)),
+        op("subtract", exp_v, op("exp", negative(v))),
+        op("subtract", op("sqrt", op("add", v, num(1))), op("sqrt", v)),
+        op("subtract", op("sqrt", op("add", v, num(1))), num(1)),
+        op("add", op("hypot", v, num(1)), v),
+        op("subtract", op("hypot", op("multiply", num(2), v), num(3)), op("multiply", num(2), v)),
+        op("subtract", op("add", s, exp_v, X), num(1)),
+    ],
+    "a quotient that neither overflows nor is 0/0": [
         op("divide", num(1), op("add", num(1), op("exp", negative(v)))),
         op("divide", num(1), op("add", exp_v, num(1))),
+        op("divide", num(3), op("add", op("multiply", num(2), exp_v), num(5))),
         op("divide", exp_v, op("add", num(1), exp_v)),
+        op("divide", exp_v, op("power", op("add", num(1), exp_v), num(2))),
+        op("divide", exp_v, op("add", exp_v, op("exp", s))),
+        op("divide", exp_v, op("add", exp_v, op("exp", s), num(1))),
         op("divide", s, op("add", num(1), op("exp", negative(v)))),
         op("divide", exp_x, op("sum", exp_x, attributes=KEPT)),
         op("divide", exp_v, op("sum", exp_v, attributes=((0,), False))),
         op("divide", op("multiply", s, exp_v), op("sum", exp_v, attributes=((0,), False))),
         op("divide", op("multiply", op("multiply", s, exp_v), v), op("add", num(1), exp_v)),
+        op("divide", op("sinh", v), op("cosh", v)),
+        op("divide", op("cosh", v), op("sinh", v)),
+        op("divide", op("multiply", s, v), op("hypot", v, num(1))),
+        op("divide", op("sin", op("multiply", num(3), v)), v),
+        op("divide", op("power", op("sin", v), num(3)), op("power", v, num(2))),
     ],
-    "exp(x) - 1 = expm1(x)": [op("subtract", exp_v, num(1))],
-    "x log x = xlogy(x, x)": [
+    "a product that is not 0 times infinity": [
         op("multiply", v, op("log", v)),
         op("multiply", op("log", s), s),
+        op("multiply", op("multiply", v, s), op("log", op("divide", s, v))),
+        op("multiply", op("add", num(1), v), op("log1p", v)),
+        op("multiply", exp_v, op("sigmoid", negative(v))),
+        op("multiply", v, op("erfc", negative(op("divide", v, op("sqrt", num(2)))))),
     ],
-    "sqrt(x^2) = |x|": [op("sqrt", op("power", negative(v), num(2)))],
+    "a root without overflow": [
+        op("sqrt", op("power", negative(v), num(2))),
+        op("sqrt", op("add", op("power", v, num(2)), op("power", s, num(2)))),
+        op("sqrt", op("add", op("multiply", num(3), op("power", v, num(2))), num(4))),
+        op("sqrt", op("subtract", num(1), op("power", op("divide", v, num(2)), num(2)))),
+    ],
+    "|x|^2 = x^2": [op("power", op("abs", v), num(4))],
+    "acos(1 - u) by u": [
+        op(name, argument)
+        for name in ("acos", "asin", "atanh")
+        for argument in (op("subtract", num(1), v), op("subtract", v, num(1)))
+    ]
+    + [op("acosh", op("add", v, num(1)))],
     "fold numbers": [
         op("add", num(2), num(3)),
         op("subtract", num(2), num(sp.Rational(1, 3))),
@@ -249,7 +312,7 @@ def test_rewrites_that_were_applied_are_told():
     applied = []
     stabilise([op("log", op("sigmoid", v))], applied)
     ((rule, before, after),) = applied
-    assert rule.name == "log of a stable form"
+    assert rule.name == "log(sigmoid(x)) = log_sigmoid(x)"
     assert (before.operation, after.operation) == ("log", "log_sigmoid")
     applied.clear()
     stabilise([op("add", v, num(0))], applied)

@@ -170,6 +170,97 @@ def logaddexp(x, y):
     top = x if x > y else y
     return top + log1p(exp(-abs(x - y)))
 """, "exp", "log1p"),
+    "log1mexp": _helper("""
+def log1mexp(x):
+    if x > -real(0.6931471805599453):
+        return log(-expm1(x))
+    return log1p(-exp(x))
+""", "exp", "expm1", "log", "log1p"),
+    "log_cosh": _helper("""
+def log_cosh(x):
+    a = abs(x)
+    if a < real(1):
+        t = expm1(-a)
+        return log1p(t * t / (real(2) * (real(1) + t)))
+    return a + (log1p(exp(real(-2) * a)) - real(0.6931471805599453))
+""", "exp", "expm1", "log1p"),
+    "normal_fraction": _helper("""
+def normal_fraction(x):
+    t = real(0)
+    for k in range(39):
+        t = real(40 - k) / (x + t)
+    return t
+"""),
+    "normal_hazard": _helper("""
+def normal_hazard(x):
+    if x > real(4):
+        return x + real(1) / (x + normal_fraction(x))
+    tail = real(math.erfc(x * real(0.7071067811865476)))
+    return real(0.7978845608028654) * exp(-x * x / real(2)) / tail
+""", "exp", "normal_fraction"),
+    "normal_hazard_slope": _helper("""
+def normal_hazard_slope(x):
+    if x > real(4):
+        t = normal_fraction(x)
+        excess = real(1) / (x + t)
+        return real(1) - excess * (t - excess)
+    y = real(-1000) if x < real(-1000) else x
+    h = normal_hazard(y)
+    return h * (h - y)
+""", "normal_fraction", "normal_hazard"),
+    "log_erfc": _helper("""
+def log_erfc(x):
+    if x < real(0.5):
+        return log1p(-real(math.erf(x)))
+    if x > real(2):
+        h = normal_hazard(x * real(1.4142135623730951))
+        return real(-0.22579135264472744) - log(h) - x * x
+    return log(real(math.erfc(x)))
+""", "log", "log1p", "normal_hazard"),
+    "log_normal_cdf": _helper("""
+def log_normal_cdf(x):
+    if x > real(0):
+        return log1p(real(-0.5) * real(math.erfc(x * real(0.7071067811865476))))
+    if x < real(-3):
+        return -log(normal_hazard(-x)) - x * x / real(2) - real(0.9189385332046727)
+    return log(real(0.5) * real(math.erfc(-x * real(0.7071067811865476))))
+""", "log", "log1p", "normal_hazard"),
+    "hypot": _helper("""
+def hypot(x, y):
+    a = abs(x)
+    b = abs(y)
+    if a == np.inf or b == np.inf:
+        return real(np.inf)
+    top = a if a > b else b
+    low = b if a > b else a
+    if top == 0:
+        return a + b
+    r = low / top
+    return top * np.sqrt(real(1) + r * r)
+"""),
+    "cos_of": _helper("""
+def cos_of(x, y):
+    if x == 0 and y == y:
+        return x
+    if abs(x) >= abs(y):
+        r = y / x
+        return (real(1) if x > 0 else real(-1)) / np.sqrt(real(1) + r * r)
+    r = x / abs(y)
+    return r / np.sqrt(real(1) + r * r)
+"""),
+    "exp_asinh": _helper("""
+def exp_asinh(x):
+    root = hypot(x, real(1))
+    return real(1) / (root - x) if x < 0 else x + root
+""", "hypot"),
+    "one_minus_square": _helper("""
+def one_minus_square(x):
+    return (real(1) - x) * (real(1) + x)
+"""),
+    "xlog1py": _helper("""
+def xlog1py(x, y):
+    return real(0) if x == 0 and y == y else x * log1p(y)
+""", "log1p"),
     "bounded": _helper("""
 def bounded(index, size, status):
     if index < 0:
