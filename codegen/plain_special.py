@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from symdiff.special import SPECIAL
+from symdiff.special import polygamma as symdiff_polygamma
+
 _NAMES = {
     "beta": "beta",
     "besseli": "iv",
@@ -71,11 +74,24 @@ def expint(order: Any, x: Any) -> Any:
 
 def polygamma(order: Any, x: Any) -> Any:
     """The derivative of digamma of an order; NaN unless the order is a natural number."""
-    x = np.float64(x)
-    return special.polygamma(int(order), x)[()] if _is_natural(order) else np.float64(np.nan)
+    return symdiff_polygamma(np.float64(order), np.float64(x))[()] if _is_natural(order) else np.nan
+
+
+def jn(order: Any, x: Any) -> Any:
+    """The spherical Bessel function of the first kind, as ``symdiff`` evaluates it."""
+    return _meaning("jn", order, x)
+
+
+def yn(order: Any, x: Any) -> Any:
+    """The spherical Bessel function of the second kind, as ``symdiff`` evaluates it."""
+    return _meaning("yn", order, x)
+
+
+def _meaning(name: str, *arguments: Any) -> Any:
+    row = next(row for row in SPECIAL if row[0] == name)
+    return row[2](*map(np.float64, arguments))[()]
 
 
 def lambertw(x: Any, branch: Any) -> Any:
     """The real branches 0 and -1 of Lambert's W; NaN elsewhere."""
-    real = x >= -np.exp(-1.0) and (branch == 0 or (branch == -1 and x <= 0))
-    return special.lambertw(np.float64(x), int(branch)).real if real else np.float64(np.nan)
+    return _meaning("lambertw", x, branch)

@@ -19,6 +19,8 @@ from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 from scipy.special import cython_special
 
+from symdiff.special import BRANCH_NEAR, BRANCH_POINT, BRANCH_SERIES, REFLECTED, SERIES
+
 _MODULE = "scipy.special.cython_special"
 
 
@@ -142,11 +144,80 @@ def uppergamma(order: Any, x: Any) -> Any:
     return _upper(order, x) * gamma(order)
 
 
+@njit(error_model="numpy")
+def jn_of_positive(order: Any, x: Any) -> Any:
+    """``jn`` beyond the reach of its series: the recurrence where it is stable."""
+    if x == np.inf:
+        return 0.0
+    if order > 0.0 and order >= x:
+        return np.sqrt(np.pi / 2.0 / x) * besselj(order + 0.5, x)
+    before = np.sin(x) / x
+    if order == 0.0:
+        return before
+    current = (before - np.cos(x)) / x
+    for k in range(1, int(order)):
+        before, current = current, (2.0 * k + 1.0) * current / x - before
+    return current
+
+
+@njit(error_model="numpy")
+def yn_of_positive(order: Any, x: Any) -> Any:
+    """``yn`` by its recurrence."""
+    if x == 0.0:
+        return -np.inf
+    if x == np.inf:
+        return 0.0
+    before = -np.cos(x) / x
+    if order == 0.0:
+        return before
+    current = (before - np.sin(x)) / x
+    for k in range(1, int(order)):
+        if current == -np.inf:
+            return current
+        before, current = current, (2.0 * k + 1.0) * current / x - before
+    return current
+
+
+@njit(error_model="numpy")
+def jn(order: Any, x: Any) -> Any:
+    """The spherical Bessel function of the first kind; NaN unless the order is natural."""
+    order, x = np.float64(order), np.float64(x)
+    if not 0.0 <= order < 2.0**31 or order != np.floor(order) or x != x:
+        return np.nan
+    if x * x <= 2.0 * order + 3.0:
+        term = total = 1.0
+        for k in range(1, SERIES):
+            term *= -x * x / 2.0 / (k * (2.0 * order + 2.0 * k + 1.0))
+            total += term
+        for k in range(1, int(order) + 1):
+            total = total * x / (2.0 * k + 1.0)
+        return total
+    if x < 0.0:
+        result = jn_of_positive(order, -x)
+        return result if order % 2.0 == 0.0 else -result
+    return jn_of_positive(order, x)
+
+
+@njit(error_model="numpy")
+def yn(order: Any, x: Any) -> Any:
+    """The spherical Bessel function of the second kind; NaN unless the order is natural."""
+    order, x = np.float64(order), np.float64(x)
+    if not 0.0 <= order < 2.0**31 or order != np.floor(order) or x != x:
+        return np.nan
+    if x < 0.0:
+        result = yn_of_positive(order, -x)
+        return -result if order % 2.0 == 0.0 else result
+    return yn_of_positive(order, x)
+
+
 @njit
 def expint(order: Any, x: Any) -> Any:
     """The generalised exponential integral; NaN unless the order is a natural number."""
     order, x = np.float64(order), np.float64(x)
     return _expn(order, x) if 0.0 <= order < 2.0**31 and order == np.floor(order) else np.nan
+
+
+_BRANCH, _BRANCH_REST = BRANCH_POINT
 
 
 @njit(error_model="numpy")
@@ -164,10 +235,13 @@ def lambertw(x: Any, branch: Any) -> Any:
     if x == np.inf:
         return x
     if x < -0.25:
-        p = np.sqrt(2.0 * max(np.e * x + 1.0, 0.0))
+        distance = (x + _BRANCH) + _BRANCH_REST
+        p = np.sqrt(2.0 * np.e * max(distance, 0.0))
         p = p if principal else -p
-        w = -1.0 + p * (1.0 + p * (-1.0 / 3.0 + p * (11.0 / 72.0)))
-        if abs(p) < 1e-5:
+        w = 0.0
+        for k in range(len(BRANCH_SERIES) - 1, -1, -1):
+            w = w * p + BRANCH_SERIES[k]
+        if distance < BRANCH_NEAR:
             return w
     elif principal and x < 3.0:
         w = np.log1p(x) if x > 0.0 else x * (1.0 - x)
@@ -241,6 +315,28 @@ def zeta(s: Any, q: Any) -> Any:
 
 
 @njit(error_model="numpy")
+def _reflected(order: int, x: float) -> float:
+    """``polygamma`` of a negative number that is not whole."""
+    cotangent = 1.0 / np.tan(np.pi * (x - np.round(x)))
+    coefficients = np.zeros(REFLECTED + 2)
+    coefficients[1] = 1.0
+    for _ in range(order):
+        slope = coefficients.copy()
+        coefficients[:] = 0.0
+        for k in range(1, order + 2):
+            before = k * slope[k]
+            coefficients[k - 1] -= before
+            if k + 1 < len(coefficients):
+                coefficients[k + 1] -= before
+    term = 0.0
+    for k in range(order + 1, -1, -1):
+        term = term * cotangent + coefficients[k]
+    sign = 1.0 if order % 2 == 0 else -1.0
+    opposite = -sign * gamma(order + 1.0) * zeta(order + 1.0, 1.0 - x)
+    return sign * opposite - np.pi ** (order + 1.0) * term
+
+
+@njit(error_model="numpy")
 def polygamma(order: Any, x: Any) -> Any:
     """The derivative of digamma of an order; NaN unless the order is a natural number."""
     order, x = np.float64(order), np.float64(x)
@@ -248,5 +344,7 @@ def polygamma(order: Any, x: Any) -> Any:
         return np.nan
     if order == 0.0:
         return digamma(x)
+    if -np.inf < x < 0.0 and order <= REFLECTED and x != np.floor(x):
+        return _reflected(int(order), x)
     sign = 1.0 if order % 2.0 == 1.0 else -1.0
     return sign * gamma(order + 1.0) * zeta(order + 1.0, x)

@@ -7,7 +7,6 @@ SymPy form is unusable, its partial derivatives.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from . import stable
 from .errors import ShapeError, UnsupportedOperation
 from .graph import Attributes, Node, Operation
 from .shapes import Shape, broadcast, text
-from .special import SPECIAL, scipy_function, whole_order
+from .special import SPECIAL, polygamma, scipy_function
 
 Piecewise = sp.Piecewise
 
@@ -218,8 +217,7 @@ _ROWS: list[Operation] = [
     _row("loggamma", sp.loggamma, scipy_function("gammaln"), _loggamma_partial),
     _row("digamma", lambda x: sp.polygamma(0, x), scipy_function("digamma"),
          lambda i, x: sp.polygamma(1, x)),
-    _row("polygamma", sp.polygamma, partial(whole_order, scipy_function("polygamma")),
-         _polygamma_partial),
+    _row("polygamma", sp.polygamma, polygamma, _polygamma_partial),
     _row("abs", sp.Abs, np.abs, lambda i, x: sp.sign(x)),
     _row("sign", sp.sign, np.sign, _zero),
     _row("floor", sp.floor, _real(np.floor), _zero),

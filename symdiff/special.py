@@ -15,7 +15,18 @@ import sympy as sp
 
 from .errors import UnsupportedOperation
 
-__all__ = ["SPECIAL", "SpecialRow", "scipy_function", "whole_order"]
+__all__ = [
+    "BRANCH_NEAR",
+    "BRANCH_POINT",
+    "BRANCH_SERIES",
+    "REFLECTED",
+    "SERIES",
+    "SPECIAL",
+    "SpecialRow",
+    "polygamma",
+    "scipy_function",
+    "whole_order",
+]
 
 SpecialRow = tuple[str, Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 
@@ -61,6 +72,12 @@ def whole_order(function: Callable[..., Any], order: Any, x: Any) -> Any:
     return np.where(whole, function(np.where(whole, order, 0).astype(np.int64), x), np.nan)
 
 
+def _natural_order(function: Callable[..., Any], order: Any, x: Any) -> Any:
+    order = np.asarray(order)
+    natural = (order >= 0) & (order < 2.0**31)
+    return np.where(natural, whole_order(function, np.where(natural, order, 0), x), np.nan)
+
+
 def _expint(order: Any, x: Any) -> Any:
     return whole_order(scipy_function("expn"), order, x)
 
@@ -79,12 +96,68 @@ def _upper_gamma(order: Any, x: Any) -> Any:
     return scipy_function("gammaincc")(order, x) * scipy_function("gamma")(order)
 
 
+BRANCH_POINT = (0.36787944117144233, -1.2428753672788363e-17)
+"""1/e in two parts; Lambert's W branches at -1/e."""
+
+BRANCH_SERIES = (
+    -1.0, 1.0, -1 / 3, 11 / 72, -43 / 540, 769 / 17280, -221 / 8505, 680863 / 43545600,
+    -1963 / 204120, 226287557 / 37623398400,
+)  # fmt: skip
+"""W in powers of ``sqrt(2 (e x + 1))``: Corless et al., On the Lambert W function (1996), 4.22."""
+
+BRANCH_NEAR = 1e-3
+"""``x + 1/e`` below which the series is used."""
+
+
 def _lambertw(x: Any, branch: Any) -> Any:
     """The real branches 0 and -1; NaN where the value is not real."""
-    x, branch = np.broadcast_arrays(x, branch)
-    value = scipy_function("lambertw")(x, np.asarray(branch).astype(np.int64))
+    x, branch = np.broadcast_arrays(np.asarray(x, np.result_type(x, np.float32)), branch)
+    value = scipy_function("lambertw")(x, np.asarray(branch).astype(np.int64)).real
+    # SciPy loses digits where the branches meet
+    distance = (x + x.dtype.type(BRANCH_POINT[0])) + x.dtype.type(BRANCH_POINT[1])
+    root = np.sqrt(np.maximum(2 * np.e * distance, 0))
+    root = np.where(branch == 0, root, -root)
+    series = np.polynomial.polynomial.polyval(root, BRANCH_SERIES)
+    value = np.where(distance < BRANCH_NEAR, series, value)
     real = (x >= -np.exp(-1.0)) & ((branch == 0) | ((branch == -1) & (x <= 0)))
-    return np.where(real, value.real, np.nan)
+    return np.where(real, value, np.nan)
+
+
+def cotangent_derivative(order: int) -> list[float]:
+    """The derivative of ``cot(t)`` as a polynomial in ``cot(t)``."""
+    coefficients = [0.0, 1.0]
+    for _ in range(order):
+        slope = [k * c for k, c in enumerate(coefficients)][1:]
+        coefficients = [0.0] * (len(slope) + 2)
+        for k, c in enumerate(slope):
+            coefficients[k] -= c
+            coefficients[k + 2] -= c
+    return coefficients
+
+
+REFLECTED = 20
+"""Orders of polygamma up to which negative arguments are reflected (5.15.6)."""
+
+
+def _polygamma(order: Any, x: Any) -> Any:
+    """SciPy's; it adds up a term for each integer left of 0, and gives NaN where they are many."""
+    from scipy import special
+
+    order, x = np.broadcast_arrays(order, np.asarray(x, np.result_type(x, np.float32)))
+    far = (x < 0) & np.isfinite(x) & (order > 0) & (order <= REFLECTED) & (x != np.floor(x))
+    value = special.polygamma(order, np.where(far, 1 - x, x))
+    for n in np.unique(order[far]):
+        here = far & (order == n)
+        t = x[here].astype(np.float64)
+        cotangent = 1 / np.tan(np.pi * (t - np.round(t)))
+        term = np.polynomial.polynomial.polyval(cotangent, cotangent_derivative(int(n)))
+        value[here] = (-1.0) ** n * value[here] - np.pi ** (n + 1.0) * term
+    return value
+
+
+def polygamma(order: Any, x: Any) -> Any:
+    """The derivative of digamma of an order; NaN unless the order is a natural number."""
+    return whole_order(_polygamma, order, x)
 
 
 def _lambertw_partial(position: int, x: sp.Expr, branch: sp.Expr) -> sp.Expr:
@@ -109,6 +182,26 @@ def _bessel(name: str, function: Any, sign: int, routine: str) -> SpecialRow:
     return name, function, scipy_function(routine), _of_argument(name, derivative)
 
 
+def _spherical_jn(order: Any, x: Any) -> Any:
+    """SciPy's, and the series near 0, where SciPy's recurrence cancels (10.53.1)."""
+    x = np.asarray(x, np.result_type(x, np.float32))
+    order, x = np.broadcast_arrays(order, x)
+    near = x * x <= 2 * order + 3
+    factor = np.where(near, -x * x / 2, 0)
+    total, term = np.ones_like(x), np.ones_like(x)
+    for k in range(1, SERIES):
+        term = term * factor / (k * (2 * order + 2 * k + 1))
+        total = total + term
+    for k in range(1, int(np.max(order, initial=0)) + 1):
+        total = np.where(k <= order, total * x / (2 * k + 1), total)
+    far = scipy_function("spherical_jn")(order, np.where(near, 1 + order + abs(x), x))
+    return np.where(near, total, far)
+
+
+SERIES = 16
+"""Terms of the series of spherical Bessel functions; each is less than half the one before."""
+
+
 def _spherical(name: str, function: Any) -> SpecialRow:
     """``(n f(n - 1) - (n + 1) f(n + 1)) / (2n + 1)`` (10.51.2)."""
 
@@ -116,8 +209,8 @@ def _spherical(name: str, function: Any) -> SpecialRow:
         below = sp.Piecewise((0, sp.Eq(order, 0)), (order * function(order - 1, x), True))
         return (below - (order + 1) * function(order + 1, x)) / (2 * order + 1)
 
-    meaning = partial(whole_order, scipy_function(f"spherical_{name}"))
-    return name, function, meaning, _of_argument(name, derivative)
+    routine = _spherical_jn if name == "jn" else scipy_function("spherical_yn")
+    return name, function, partial(_natural_order, routine), _of_argument(name, derivative)
 
 
 _HALF_ROOT_PI = sp.sqrt(sp.pi) / 2

@@ -393,8 +393,8 @@ def combine_minimum(partials, position, stride, chunks):
     **{name: External(name) for name in (
         "airyai", "airyaiprime", "airybi", "airybiprime", "besseli", "besselj", "besselk",
         "bessely", "beta", "chi", "ci", "digamma", "ei", "erfcinv", "erfi", "erfinv", "expint",
-        "fresnelc", "fresnels", "gamma", "lambertw", "loggamma", "lowergamma", "polygamma", "shi",
-        "si", "uppergamma",
+        "fresnelc", "fresnels", "gamma", "jn", "lambertw", "loggamma", "lowergamma", "polygamma",
+        "shi", "si", "uppergamma", "yn",
     )},
 }  # fmt: skip
 """How every elementwise row of the table of operations is written, and what lowering adds."""
