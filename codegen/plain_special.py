@@ -87,6 +87,11 @@ def yn(order: Any, x: Any) -> Any:
     return _meaning("yn", order, x)
 
 
+def zeta(s: Any, q: Any) -> Any:
+    """Hurwitz's zeta function, as ``symdiff`` evaluates it."""
+    return _meaning("zeta", s, q)
+
+
 def _meaning(name: str, *arguments: Any) -> Any:
     row = next(row for row in SPECIAL if row[0] == name)
     return row[2](*map(np.float64, arguments))[()]

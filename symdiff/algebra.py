@@ -289,6 +289,11 @@ def _where(node: Node) -> Node | None:
     if condition.is_number():
         chosen = no if condition.attributes[0] in (sp.false, 0) else yes
         return same_shape(node, chosen)
+    if yes.is_number(0) and is_a(condition, "equal") and is_a(no, "divide"):
+        x, zero = condition.inputs
+        if zero.is_number(0) and no.inputs == (x, x):  # x/x, and 0 where x is 0
+            nonzero = apply("where", apply("not_equal", x, zero), number(1), number(0))
+            return same_shape(node, nonzero)
     return None
 
 
@@ -345,7 +350,7 @@ ALGEBRA: list[Rule] = [
     Rule("broadcast of broadcast", ("broadcast_to",), _broadcast),
     Rule("broadcast into elementwise", _ELEMENTWISE, _absorb_broadcast),
     Rule("broadcast after elementwise", _ELEMENTWISE, _hoist_broadcast),
-    Rule("choice between equals", ("where",), _where),
+    Rule("a choice that is known", ("where",), _where),
     Rule("sum of a constant", ("sum",), _sum),
     Rule("extremum of one element", ("max", "min", "logsumexp", "prod"), _extremum),
     Rule("constant out of sum and product", ("sum", "matmul"), _linear),

@@ -158,6 +158,10 @@ def _lambertw(expression: sp.Basic, x: Node, *branch: Node) -> Node:
     return apply("lambertw", x, *(branch or (number(0),)))
 
 
+def _zeta(expression: sp.Basic, s: Node, *q: Node) -> Node:
+    return apply("zeta", s, *(q or (number(1),)))
+
+
 def _truth(node: Node) -> Node:
     return node if node.dtype == "bool" else apply("not_equal", node, number(0))
 
@@ -242,6 +246,7 @@ FROM_SYMPY: dict[type, Callable[..., Node]] = {
     sp.Li: _by(lambda x: sp.Ei(sp.log(x)) - sp.li(2).evalf(30)),
     sp.KroneckerDelta: _by(lambda i, j: sp.Piecewise((1, sp.Eq(i, j)), (0, True))),
     sp.LambertW: _lambertw,
+    sp.zeta: _zeta,
     sp.re: lambda expression, x: x,  # all symbols are real
     sp.conjugate: lambda expression, x: x,
     sp.im: lambda expression, x: zeros(x.shape),

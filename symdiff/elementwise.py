@@ -113,6 +113,11 @@ def _extremum_partial(extremum: Any) -> Callable[..., sp.Expr]:
     """Ties share the gradient equally: 1/k for each of k operands that attain the extremum."""
 
     def partial(position: int, *arguments: sp.Expr) -> sp.Expr:
+        if len(arguments) == 2:
+            own, other = arguments[position], arguments[1 - position]
+            wins = own > other if extremum is sp.Max else own < other
+            half = sp.Rational(1, 2)
+            return Piecewise((1, wins), (half, sp.Eq(own, other)), (0, True))
         top = extremum(*arguments)
         attained = [Piecewise((1, sp.Eq(a, top)), (0, True)) for a in arguments]
         return attained[position] / sp.Add(*attained)
@@ -141,7 +146,8 @@ def _where_partial(position: int, *arguments: sp.Expr) -> sp.Expr:
 def _where_body(condition: sp.Expr, yes: sp.Expr, no: sp.Expr) -> sp.Expr:
     if any(isinstance(e, Boolean) and not isinstance(e, sp.Expr) for e in (yes, no)):
         return sp.ITE(*map(as_condition, (condition, yes, no)))
-    return Piecewise((yes, as_condition(condition)), (no, True), evaluate=False)
+    rest = no.args if isinstance(no, Piecewise) else ((no, True),)
+    return Piecewise((yes, as_condition(condition)), *rest, evaluate=False)
 
 
 def as_condition(expression: Any) -> Any:

@@ -213,6 +213,11 @@ def _spherical(name: str, function: Any) -> SpecialRow:
     return name, function, partial(_natural_order, routine), _of_argument(name, derivative)
 
 
+def _zeta(s: Any, q: Any) -> Any:
+    """Hurwitz's zeta function of s > 1; NaN elsewhere, where SciPy's versions differ."""
+    return np.where(np.asarray(s) >= 1, scipy_function("zeta")(s, q), np.nan)
+
+
 _HALF_ROOT_PI = sp.sqrt(sp.pi) / 2
 
 SPECIAL: list[SpecialRow] = [
@@ -236,6 +241,7 @@ SPECIAL: list[SpecialRow] = [
     ("ci", sp.Ci, scipy_function("sici", 1), _unary(lambda x: sp.cos(x) / x)),
     ("shi", sp.Shi, scipy_function("shichi", 0), _unary(lambda x: _filled(sp.sinh(x), x))),
     ("chi", sp.Chi, scipy_function("shichi", 1), _unary(lambda x: sp.cosh(x) / x)),
+    ("zeta", sp.zeta, _zeta, _of_argument("zeta", lambda s, q: -s * sp.zeta(s + 1, q))),
     ("lambertw", sp.LambertW, _lambertw, _lambertw_partial),
     ("airyai", sp.airyai, scipy_function("airy", 0), _unary(sp.airyaiprime)),
     ("airyaiprime", sp.airyaiprime, scipy_function("airy", 1), _unary(lambda x: x * sp.airyai(x))),

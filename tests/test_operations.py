@@ -99,6 +99,7 @@ DOMAINS = {
     "besselk": (ORDERS, POSITIVE),
     "jn": (ORDERS, POSITIVE),
     "yn": (ORDERS, POSITIVE),
+    "zeta": ((2, 3, 4), POSITIVE),
     "ei": (POSITIVE,),
     "expint": (ORDERS, POSITIVE),
     "si": (ANY,),
@@ -124,7 +125,17 @@ DOMAINS = {
 # operands that take whole numbers: they are data, and the loss is not differentiated by them
 FIXED = {("polygamma", 0), ("where", 0), ("lambertw", 1), ("expint", 0)} | {
     (name, 0)
-    for name in ("besselj", "bessely", "besseli", "besselk", "jn", "yn", "lowergamma", "uppergamma")
+    for name in (
+        "besselj",
+        "bessely",
+        "besseli",
+        "besselk",
+        "jn",
+        "yn",
+        "zeta",
+        "lowergamma",
+        "uppergamma",
+    )
 }
 
 UNARY = [((),), ((3,),), ((2, 3),)]

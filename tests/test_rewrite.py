@@ -230,7 +230,8 @@ CASES = {
         op("exp", stretched(v, 3, 3)),
         op("tanh", stretched(s, 3)),
     ],
-    "choice between equals": [
+    "a choice that is known": [
+        op("where", op("equal", v, num(0)), num(0), op("divide", v, v)),
         op("where", c, v, v),
         op("where", number(sp.true), v, s),
         op("where", number(sp.false), v, s),

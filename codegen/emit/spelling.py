@@ -394,7 +394,7 @@ def combine_minimum(partials, position, stride, chunks):
         "airyai", "airyaiprime", "airybi", "airybiprime", "besseli", "besselj", "besselk",
         "bessely", "beta", "chi", "ci", "digamma", "ei", "erfcinv", "erfi", "erfinv", "expint",
         "fresnelc", "fresnels", "gamma", "jn", "lambertw", "loggamma", "lowergamma", "polygamma",
-        "shi", "si", "uppergamma", "yn",
+        "shi", "si", "uppergamma", "yn", "zeta",
     )},
 }  # fmt: skip
 """How every elementwise row of the table of operations is written, and what lowering adds."""

@@ -125,8 +125,9 @@ def difference(a: Node | None, b: Node | None) -> Node:
         return a
     if a is None:
         return times(sp.S.NegativeOne, b)
-    if is_opposite(a, b):
-        return times(sp.Integer(2), a)
+    (p, x), (q, y) = scaled(a), scaled(b)
+    if x is y and not equals(p, q):
+        return times(p - q, x)
     return apply("subtract", a, b)
 
 
