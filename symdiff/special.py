@@ -215,7 +215,8 @@ def _spherical(name: str, function: Any) -> SpecialRow:
 
 def _zeta(s: Any, q: Any) -> Any:
     """Hurwitz's zeta function of s > 1; NaN elsewhere, where SciPy's versions differ."""
-    return np.where(np.asarray(s) >= 1, scipy_function("zeta")(s, q), np.nan)
+    defined = (np.asarray(s) >= 1) & ~np.isnan(q)
+    return np.where(defined, scipy_function("zeta")(s, q), np.nan)
 
 
 _HALF_ROOT_PI = sp.sqrt(sp.pi) / 2

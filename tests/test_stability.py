@@ -311,6 +311,10 @@ def test_zero_times_its_logarithm():
     entropy = -x * L(x) - (1 - x) * L(1 - x)
     for p in (0.0, 1.0):
         assert sd.evaluate(entropy, {x: p}) == 0
+    cross_entropy = -(y * L(x) + (1 - y) * L(1 - x))
+    for at in ({x: 0.0, y: 0.0}, {x: 1.0, y: 1.0}):
+        assert sd.evaluate(cross_entropy, at) == 0
+        assert abs(sd.evaluate(sd.gradient(cross_entropy, x), at)) == 1
     P, Q = sd.tensor("P", 3), sd.tensor("Q", 3)
     at = {P: np.array([0.0, 0.25, 0.75]), Q: np.array([0.5, 0.25, 0.25])}
     divergence = sd.sum(P * sd.log(P / Q))

@@ -15,6 +15,7 @@ from .terms import (
     difference,
     equals,
     is_opposite,
+    literal,
     minus,
     product_of,
     quotient,
@@ -227,7 +228,31 @@ def _times_log(log: Node, others: list[Node]) -> Node | None:
         if base in zero_at or any(_same_value(base, z) for z in zero_at):
             name = "xlog1py" if is_a(log, "log1p") else "xlogy"
             return product_of([*others[:j], apply(name, factor, y), *others[j + 1 :]])
-    return None
+    return _weighted_log(log, others)
+
+
+def _weighted_log(log: Node, others: list[Node]) -> Node | None:
+    """``t * log(p)`` and ``(1 - t) * log(1 - p)`` of a cross-entropy, where t and p may be 0."""
+    weights = [f for f in others if literal(f) is None]
+    (p,) = log.inputs
+    if len(weights) != 1 or not _is_datum(weights[0]):
+        return None
+    if is_a(log, "log1p"):
+        if not (is_a(p, "negative") and _is_datum(p.inputs[0])):
+            return None
+    elif not _is_datum(p):
+        return None
+    weighted = apply("xlog1py" if is_a(log, "log1p") else "xlogy", weights[0], p)
+    return product_of([*(f for f in others if literal(f) is not None), weighted])
+
+
+def _is_datum(node: Node) -> bool:
+    """True for a symbol or an array, a part of one, and one minus these."""
+    if is_a(node, "subtract") and literal(node.inputs[0]) is not None:
+        node = node.inputs[1]
+    while node.operation in ("index", "reshape", "transpose", "broadcast_to", "one_hot"):
+        node = node.inputs[0]
+    return node.operation in ("symbol", "array")
 
 
 def _bases(factors: list[Node]) -> list[Node]:
