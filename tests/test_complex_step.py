@@ -20,11 +20,11 @@ H = 1e-30
 
 NO_COMPLEX_MEANING = {  # what NumPy or SciPy compute of them knows real numbers only, or loses h
     "airyai", "airyaiprime", "airybiprime", "atan2", "besselj", "bessely", "beta", "chi", "ci",
-    "ei", "erfcinv", "erfinv", "expint", "lambertw", "log_sigmoid", "logaddexp", "loggamma",
-    "logit", "lowergamma", "mod", "polygamma", "shi", "si", "sigmoid", "silu", "softplus",
-    "uppergamma",
+    "cos_of", "ei", "erfcinv", "erfinv", "exp_asinh", "expint", "hypot", "lambertw",
+    "log_cosh", "log_sigmoid", "logaddexp", "loggamma", "logit", "lowergamma", "mod", "polygamma",
+    "shi", "si", "sigmoid", "silu", "softplus", "uppergamma", "yn", "zeta",
 }  # fmt: skip
-FIRST_ORDER = {"digamma", "besseli", "besselk"}
+FIRST_ORDER = {"asinh", "digamma", "jn", "besseli", "besselk"}
 """Rows whose derivative has no complex meaning."""
 NOT_ANALYTIC = {"abs", "sign", "floor", "ceiling", "heaviside"}
 REAL_ONLY = {"cholesky", "det", "inv", "logdet", "scan", "solve"}
