@@ -18,6 +18,7 @@ from symdiff.errors import IndexOutOfRange
 from symdiff.random_bits import random_bits
 
 from .loop_ir import (
+    Block,
     Buffer,
     Call,
     Const,
@@ -112,6 +113,7 @@ class Interpreter:
         self.real = np.dtype(dtype).type
         self.chunk = 0
         self.tile: range | None = None
+        self._kept: set[Buffer] = set()
 
     # --- phases --------------------------------------------------------------------------
 
@@ -121,6 +123,7 @@ class Interpreter:
             for phase in phases:
                 outer = dict(self.variables)
                 self._phase(phase)
+                self._kept = set()
                 self._forget()
                 self.variables = outer
 
@@ -131,6 +134,7 @@ class Interpreter:
         assert self.rows is not None
         count = self.value(self.rows)
         self._body(phase.prologue)
+        self._kept = set(self.memory)
         for chunk in range(self.chunks):
             self.chunk = chunk
             first = count * chunk // self.chunks
@@ -144,8 +148,8 @@ class Interpreter:
             self._forget()
 
     def _forget(self) -> None:
-        """What a tile or a thread kept for itself is gone."""
-        for buffer in [b for b in self.memory if b.space in LOCAL]:
+        """What a tile or a thread kept for itself is gone, but for that of the prologue."""
+        for buffer in [b for b in self.memory if b.space in LOCAL and b not in self._kept]:
             del self.memory[buffer]
 
     # --- statements ----------------------------------------------------------------------
@@ -169,6 +173,8 @@ class Interpreter:
                 for i in self._range(s.extent):
                     self.variables[s.counter] = i
                     self._body(s.body)
+            case Block():
+                self._body(s.body)
             case Gemm():
                 self._gemm(s)
             case Routine():

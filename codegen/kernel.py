@@ -26,6 +26,7 @@ from .layout import Pool, layout, memory_dtype, size_value, used_buffers
 from .loop_ir import Buffer, Expr, Phase, Var
 from .lower import Lowering, Output
 from .names import Names
+from .packing import join, pack
 from .passes import run_passes
 from .rows import row_axis
 from .sizes import SizeTable
@@ -54,8 +55,9 @@ RESERVED = frozenset(
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
     grain most_chunks update_chunks random offsets order losses k step epochs parameters_count
     hyper batch epoch samples row tile_first tile_last far beyond only shared shared_int partials
-    partials_int private private_int constants constants_int parameters gradient
-    state loss seed moving_count min max range abs int""".split()
+    partials_int private private_int constants constants_int private_own private_int_own
+    partials_own partials_int_own parameters gradient values values_int results results_int state
+    loss seed moving_count min max range abs int""".split()
 ) | frozenset(SPELLING)
 
 _COST = {"exp": 20, "log": 20, "sin": 25, "cos": 25, "tanh": 30, "sigmoid": 25, "softplus": 40,
@@ -186,6 +188,7 @@ class Lowered:
     sizes: dict[Any, str]
     rows: Expr | None
     order: list[Node]
+    packed: dict[str, list[Buffer]]
 
 
 def lower_graph(
@@ -195,18 +198,21 @@ def lower_graph(
     names: Names,
     table: SizeTable,
     flat: Mapping[str, str],
+    packs: bool = False,
     **options: Any,
 ) -> Lowered:
-    """The way from graph to laid-out phases."""
+    """The way from graph to laid-out phases; ``packs`` puts many single numbers in one array."""
     lowering = Lowering(outputs, symbols, rows, names, table, **options)
     run_passes(lowering.phases, names, lowering.extra)
+    packed = pack(lowering.phases) if packs else {}
     pools = layout(lowering.phases, flat)
     extent = table.expression(rows) if rows is not None else None
     given = [v.name for v in symbols.values() if isinstance(v, Var)]
     verify(lowering.phases, [*table.variables.values(), *given], extent)
     return Lowered(
-        lowering.phases, pools, lowering.constants, table.variables, extent, lowering.plan.order
-    )
+        lowering.phases, pools, lowering.constants, table.variables, extent, lowering.plan.order,
+        packed,
+    )  # fmt: skip
 
 
 def check_not_empty(roots: Sequence[Node], sizes: Mapping[Size, int]) -> None:
@@ -329,7 +335,7 @@ class FunctionKernel:
         # the output buffers keep the names that were given out for them
         for name in self._outputs:
             names.release(name)
-        lowered = lower_graph(outputs, dict(self._buffers), self.rows, names, table, {})
+        lowered = lower_graph(outputs, dict(self._buffers), self.rows, names, table, {}, packs=True)
         self._lowered = lowered
         arrays = used_arrays(lowered.phases)
         self._arrays = arrays
@@ -356,11 +362,11 @@ class FunctionKernel:
         memory: dict[str, np.ndarray] = dict(self._constants)
         for node, buffer in self._buffers.items():
             memory[buffer.name] = prepare(arrays[node], node.dtype, dtype)
-        results = []
         for node, name in zip(self.roots, self._outputs, strict=True):
             kind: Any = dtype if result_dtype(node) == "real" else np.int64
             memory[name] = np.empty(concrete_shape(node.shape, sizes), kind)
-            results.append(memory[name])
+        join(self._lowered.packed, memory)
+        results = [memory[name] for name in self._outputs]
         rows = values[self._lowered.sizes[self.rows]] if self.rows is not None else 0
         grain, most = chunking(self._lowered, values, self._work)
         chunks = max(1, min(most, rows // grain))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .loop_ir import (
+    Block,
     Buffer,
     Call,
     Const,
     Expr,
     Gemm,
+    Loop,
     Phase,
     Routine,
+    Statement,
     Store,
     Update,
     Var,
@@ -55,18 +58,38 @@ def memory_dtype(dtype: str) -> str:
 
 def used_buffers(phase: Phase) -> list[Buffer]:
     """The buffers that a phase touches, in order of appearance."""
+    return _touched(statements(whole_body(phase)))
+
+
+def seen_buffers(part: Phase | Block) -> list[Buffer]:
+    """The buffers that a phase or a block touches itself, not in a block inside."""
+    return _touched(_own(whole_body(part) if isinstance(part, Phase) else part.body))
+
+
+def whole_body(phase: Phase) -> list[Statement]:
+    """All that a phase runs, in order."""
+    return [*phase.prologue, *phase.before, *phase.body, *phase.after]
+
+
+def _own(body: Iterable[Statement]) -> Iterator[Statement]:
+    for s in body:
+        yield s
+        if isinstance(s, Loop):
+            yield from _own(s.body)
+
+
+def _touched(body: Iterable[Statement]) -> list[Buffer]:
     found: dict[Buffer, None] = {}
-    for body in (phase.prologue, phase.before, phase.body, phase.after):
-        for s in statements(body):
-            for load in loads(s):
-                found.setdefault(load.buffer)
-            if isinstance(s, (Store, Update)):
-                found.setdefault(s.buffer)
-            elif isinstance(s, Routine):
-                found.update(dict.fromkeys(s.buffers))
-            elif isinstance(s, Gemm):
-                for matrix in (s.a, s.b, s.c):
-                    found.setdefault(matrix.buffer)
+    for s in body:
+        for load in loads(s):
+            found.setdefault(load.buffer)
+        if isinstance(s, (Store, Update)):
+            found.setdefault(s.buffer)
+        elif isinstance(s, Routine):
+            found.update(dict.fromkeys(s.buffers))
+        elif isinstance(s, Gemm):
+            for matrix in (s.a, s.b, s.c):
+                found.setdefault(matrix.buffer)
     return [b for b in found if b.space not in ("scalar", "gone")]
 
 

@@ -4,13 +4,14 @@
 
     Kernel    := Phase*                       phases run in order, a barrier between them
     Phase     := serial Stmt* | rows Stmt*    on one thread | on chunks of the rows, in threads
-    Stmt      := Store | Update | Let | Loop | Gemm | Routine
+    Stmt      := Store | Update | Let | Loop | Gemm | Routine | Block
     Store     := buffer[index*] = Expr
     Update    := buffer[index*] op= Expr      op is add, maximum or minimum
     Let       := name = Expr
     Loop      := for name in range(extent): Stmt*
     Gemm      := C[m, n] (+)= A[m, k] B[k, n] on matrices in memory
     Routine   := a helper of the spelling table on whole buffers and sizes
+    Block     := Stmt*                        a part of a long body, a function of its own
     Expr      := Const | Var | Load | Call
     Load      := buffer[index*]
     Call      := operation(Expr*)             operations of the spelling table
@@ -195,7 +196,15 @@ class Routine:
     formula: str = ""
 
 
-Statement = Store | Update | Let | Loop | Gemm | Routine
+@dataclass
+class Block:
+    """A part of a long body that is written as a function of its own; see ``passes.split``."""
+
+    name: str
+    body: list[Statement]
+
+
+Statement = Store | Update | Let | Loop | Gemm | Routine | Block
 
 
 @dataclass
@@ -278,6 +287,8 @@ def expressions(statement: Statement) -> list[Expr]:
         return [statement.extent]
     if isinstance(statement, Routine):
         return list(statement.sizes)
+    if isinstance(statement, Block):
+        return []
     result = [statement.m, statement.n, statement.k]
     for matrix in (statement.a, statement.b, statement.c):
         result += [matrix.offset, matrix.stride]
@@ -294,10 +305,10 @@ def walk(expression: Expr) -> Iterator[Expr]:
 
 
 def statements(body: list[Statement]) -> Iterator[Statement]:
-    """All statements of a body, those inside loops too."""
+    """All statements of a body, those inside loops and blocks too."""
     for statement in body:
         yield statement
-        if isinstance(statement, Loop):
+        if isinstance(statement, (Loop, Block)):
             yield from statements(statement.body)
 
 
@@ -337,6 +348,8 @@ def map_statement(statement: Statement, function: Callable[[Expr], Expr | None])
         case Loop():
             body = [map_statement(s, function) for s in statement.body]
             return Loop(statement.counter, new(statement.extent), body, statement.formula)
+        case Block():
+            return Block(statement.name, [map_statement(s, function) for s in statement.body])
         case Routine():
             sizes = tuple(map(new, statement.sizes))
             return Routine(statement.name, statement.buffers, sizes, statement.formula)
@@ -383,6 +396,9 @@ def dump(body: list[Statement], indent: str = "") -> str:
                 lines.append(f"{indent}{s.name} = {text(s.value)}")
             case Loop():
                 lines.append(f"{indent}for {s.counter} in range({text(s.extent)}):")
+                lines.append(dump(s.body, indent + "    "))
+            case Block():
+                lines.append(f"{indent}{s.name}:")
                 lines.append(dump(s.body, indent + "    "))
             case Routine():
                 arguments = [*(b.name for b in s.buffers), *map(text, s.sizes)]

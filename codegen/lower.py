@@ -52,6 +52,9 @@ from .windows import CONVOLUTIONS, WINDOW_NESTS, window_element
 
 Index = tuple[Expr, ...]
 
+OPERANDS = 16
+"""Operands that one line of source holds."""
+
 TILE = 64
 """Rows that a tile holds where matrix kernels need their operands in memory."""
 
@@ -85,6 +88,8 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
         if node.operation in ("argmax", "argmin") and len(node.attributes[0]) > 1:
             flat = reshape(inputs[0], (product(inputs[0].shape),))
             return reshape(apply(node.operation, flat, attributes=((0,), False)), node.shape)
+        if node.row.kind == "elementwise" and len(inputs) > OPERANDS:
+            return _chain(node, inputs)
         if inputs == node.inputs:
             return node
         return apply(node.operation, *inputs, attributes=node.attributes)
@@ -95,6 +100,15 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
 def _copied(leaf: Node) -> Node:
     """A result that is an input or a constant as it stands is copied: the sum of one operand."""
     return apply("logical_or" if leaf.dtype == "bool" else "add", leaf)
+
+
+def _chain(node: Node, inputs: Sequence[Node]) -> Node:
+    """A sum or product of very many operands, in their order, as one of sums of a few."""
+    result = apply(node.operation, *inputs[:OPERANDS], attributes=node.attributes)
+    for start in range(OPERANDS, len(inputs), OPERANDS - 1):
+        operands = inputs[start : start + OPERANDS - 1]
+        result = apply(node.operation, result, *operands, attributes=node.attributes)
+    return result
 
 
 def _as_real(x: Node) -> Node:
@@ -295,7 +309,8 @@ class Lowering:
                 needed.add(node)
             if node not in plan.stored or node in plan.scalars:
                 stack.extend(node.inputs)
-        return [n for n in plan.order if n in needed and n not in self._ready_scalars]
+        ready = self._ready_scalars
+        return [n for n in plan.order if n in needed and n not in ready]
 
     @property
     def _serial_wish(self) -> str:

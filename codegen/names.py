@@ -24,6 +24,7 @@ class Names:
 
     def __init__(self, reserved: frozenset[str] = frozenset()) -> None:
         self._used = set(RESERVED | reserved)
+        self._last: dict[str, int] = {}
 
     def new(self, wish: str) -> str:
         """An identifier close to ``wish``."""
@@ -31,10 +32,11 @@ class Names:
         name = stem
         if name in self._used:
             name = f"{stem}_" if keyword.iskeyword(stem) else f"{stem}_1"
-        number = 1
+        number = self._last.get(stem, 1)
         while name in self._used:
             number += 1
             name = f"{stem}_{number}"
+        self._last[stem] = number
         self._used.add(name)
         return name
 

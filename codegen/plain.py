@@ -24,7 +24,7 @@ class Compiler:
         """Give back the function."""
         return function
 
-    phase = entry = helper
+    phase = part = entry = helper
 
 
 def _same(array: Any) -> Any:

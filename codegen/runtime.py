@@ -7,14 +7,60 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numba import njit, types
+from numba.core import compiler
+from numba.core.codegen import JITCodeLibrary
 from numba.extending import intrinsic
 
 FAST_FLAGS = {"reassoc", "contract", "nsz", "arcp", "afn"}
 """Fast-math without nnan and ninf: NaN and infinity keep their meaning."""
+
+
+INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Options of functions that are called by compiled code only."""
+
+
+class PartLibrary(JITCodeLibrary):
+    """LLVM code that is only linked into the entry, never loaded by itself.
+
+    Otherwise a process that compiles would run this copy, and a process that reads the kernel
+    from disk that in the entry, which LLVM has optimised once more: their results differ in the
+    last digit. It also saves half of the work.
+    """
+
+    def _optimize_final_module(self) -> None:
+        """The entry is optimised, with all that it links."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Nothing: there is no machine code."""
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        """The code generator, for which this library has no place for an environment."""
+        return SimpleNamespace(set_env=lambda name, environment: None)
+
+
+class PartCompiler(compiler.Compiler):
+    """Compiles functions that stay functions of their own in the machine code of the entry."""
+
+    def _compile_core(self) -> Any:
+        generator = self.state.targetctx.codegen()
+        self.state.library = PartLibrary(generator, self.state.func_id.func_qualname)
+        result = super()._compile_core()
+        module = result.library._get_module_for_linking()
+        function = module.get_function(result.fndesc.llvm_func_name)
+        function.add_function_attribute("noinline")
+        return result
 
 
 class Compiler:
@@ -39,6 +85,12 @@ class Compiler:
         """A function of scalars."""
         return self._part(function)
 
+    def part(self, function: Callable[..., Any]) -> Any:
+        """A part of a long phase: stays a function of its own in the machine code."""
+        return njit(pipeline_class=PartCompiler, forceinline=False, **INTERNAL, **self.options)(
+            function
+        )
+
     def phase(self, function: Callable[..., Any]) -> Any:
         """A function on pointers; compiled when the entry that calls it is."""
         return self._part(function)
@@ -50,7 +102,7 @@ class Compiler:
         that reads the kernel from disk the second, which LLVM has optimised once more: their
         results differ in the last digit.
         """
-        return njit(forceinline=True, **self.options)(function)
+        return njit(forceinline=True, **INTERNAL, **self.options)(function)
 
     def entry(self, function: Callable[..., Any]) -> Any:
         """The function that Python calls: ints and addresses only. Cached on disk."""

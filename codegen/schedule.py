@@ -27,6 +27,9 @@ entry of its kernel."""
 INLINE_DEPTH = 10
 """Longest chain of operations written as one expression."""
 
+INLINE_SIZE = 60
+"""Most operations and operands written as one expression."""
+
 GEMM_WORK = 512
 """From this many multiplications per row on, a product is a call of the BLAS."""
 
@@ -153,10 +156,11 @@ def _as_late_as_possible(
     it is computed from must be there when the first phase needs it.
     """
     needed: dict[Node, int] = {}
+    results = set(roots)
     for node in reversed(order):
         if node in local or time[node] < 0:
             continue
-        deadlines = [last] if node in roots else []
+        deadlines = [last] if node in results else []
         by_rows = [time[reader] - 1 for reader in readers[node] if reader in local]
         deadlines += [needed[reader] for reader in readers[node] if reader not in local]
         earliest = time[node]
@@ -188,14 +192,16 @@ def _stored(
     stored: set[Node] = set(roots)
     readers = _through_moves(order, readers)
     depth: dict[Node, int] = {}
+    size: dict[Node, int] = {}
     for node in order:
         if is_leaf(node):
-            depth[node] = 0
+            depth[node], size[node] = 0, 1
             continue
         inline = _may_inline(node, readers[node], plan)
         below = [0 if i in stored else depth[i] for i in node.inputs]
         depth[node] = max(below, default=0) + (0 if node.operation in MOVES else 1)
-        if not inline or depth[node] > INLINE_DEPTH:
+        size[node] = 1 + sum(1 if i in stored else size[i] for i in node.inputs)
+        if not inline or depth[node] > INLINE_DEPTH or size[node] > INLINE_SIZE:
             stored.add(node)
     for node in plan.gemms:
         for operand in node.inputs:

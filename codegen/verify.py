@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 
 from .loop_ir import (
+    Block,
     Buffer,
     Call,
     Const,
@@ -115,6 +116,8 @@ class _Check:
                 self.bind(s.name)
             case Loop():
                 self.loop(s)
+            case Block():
+                self.body(s.body)
             case Gemm():
                 self.gemm(s)
             case Routine():

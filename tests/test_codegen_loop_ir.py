@@ -32,6 +32,7 @@ v, W, B = sd.tensor("v", 4), sd.tensor("W", 4, 3), sd.tensor("B", "k", 4)
 A, W1, W2 = sd.tensor("A", "n", 24), sd.tensor("W1", 24, 24), sd.tensor("W2", 24, 3)
 Z, S = sd.tensor("Z", 9), sd.tensor("S", 6, 6)
 a, b = sp.symbols("a b")
+P = sp.symbols("p:70")
 
 
 def with_gradients(loss, *symbols):
@@ -71,6 +72,12 @@ GRAPHS = {
         (X - sd.mean(X, axis=0)) * sp.sin(v @ v) + sp.cos(sd.max(W)), sp.exp(sp.cos(sd.max(W))),
         *with_gradients(sd.sum(sp.sin(v @ v) * X @ v) / sd.max(W), v, W),
     ],
+    "long": with_gradients(
+        sp.Add(*[sp.exp(a / k) * sd.sum(sp.sin(X[:, k % 4] * b * k) * t) for k in range(1, 60)]),
+        a, b, X,
+    ),
+    "long scalars": with_gradients(sp.Add(*[sp.sin(a + k) * sp.exp(-b * k) for k in range(99)]), a),
+    "long sums": with_gradients(sd.sum(sp.Mul(*[sp.tanh(X @ v * p) for p in P])), *P),
     "scalars late": [
         X * sp.sin(v @ v), (X - sd.mean(X, axis=0)) * sp.sin(v @ v) + sp.cos(sd.max(W)),
         sp.exp(sp.cos(sd.max(W))),
@@ -99,6 +106,7 @@ VALUES = {
     S: np.random.default_rng(9).normal(size=(6, 6)),
     a: 0.7,
     b: -0.3,
+    **{p: 0.5 + k / 100 for k, p in enumerate(P)},
 }
 
 

@@ -95,11 +95,14 @@ def _helpers(walks: Sequence[Walk]) -> list[str]:
 
 def _write_phases(walk: Walk, phases: Sequence[Phase]) -> None:
     for phase in phases:
+        start = len(walk.lines)
         walk.lines += ["", "@compiler.phase"]
         if walk.phase(phase):
             walk.lines += ["", "", "@compiler.phase"]
             walk.phase(phase, only=True)
         walk.lines.append("")
+        walk.lines[start:start] = walk.parts
+        walk.parts = []
 
 
 def _calls(walk: Walk, phases: Sequence[Phase], depth: int, chunks: str) -> list[str]:

@@ -368,24 +368,24 @@ def random_bits(seed, step, site, index):
     return np.int64(z >> np.uint64(40))
 """, "mix"),
     "combine_add": _helper("""
-def combine_add(partials, position, stride, chunks):
-    total = partials[position]
+def combine_add(partials, stride, chunks):
+    total = partials[0]
     for chunk in range(1, chunks):
-        total += partials[chunk * stride + position]
+        total += partials[chunk * stride]
     return total
 """),
     "combine_maximum": _helper("""
-def combine_maximum(partials, position, stride, chunks):
-    total = partials[position]
+def combine_maximum(partials, stride, chunks):
+    total = partials[0]
     for chunk in range(1, chunks):
-        total = maximum(total, partials[chunk * stride + position])
+        total = maximum(total, partials[chunk * stride])
     return total
 """, "maximum"),
     "combine_minimum": _helper("""
-def combine_minimum(partials, position, stride, chunks):
-    total = partials[position]
+def combine_minimum(partials, stride, chunks):
+    total = partials[0]
     for chunk in range(1, chunks):
-        total = minimum(total, partials[chunk * stride + position])
+        total = minimum(total, partials[chunk * stride])
     return total
 """, "minimum"),
     "erf": Template("real(math.erf({0}))"),

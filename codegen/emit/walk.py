@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from symdiff.errors import UnsupportedOperation
 
-from ..layout import Pool, memory_dtype, used_buffers
+from ..layout import Pool, memory_dtype, seen_buffers, used_buffers
 from ..loop_ir import (
+    Block,
     Buffer,
     Call,
     Const,
@@ -101,6 +103,12 @@ class Walk:
         self.externals: dict[str, None] = {}
         self.vectors: dict[str, None] = {}
         self.lines: list[str] = []
+        self.parts: list[str] = []
+        self._written: dict[str, str] = {}
+        self._visible: tuple[str, ...] = ()
+        self._in_block = False
+        self._counters: list[str] = []
+        self._arrays: dict[str, list[str]] = {}
         self._phase: Phase | None = None
         self._watching = False
         self._watched: dict[str, bool] = {}
@@ -263,7 +271,9 @@ class Walk:
         position = plus(self._offset(load.buffer), flat_index(load.buffer, load.index))
         return (
             _CALL,
-            f"{call.operation}({pool.name}, {self.text(position)}, {self.text(pool.size)}, chunks)",
+            # a literal position would be a type of its own, and a compilation
+            f"{call.operation}(at({pool.name}, {self.text(position)}), "
+            f"{self.text(pool.size)}, chunks)",
         )
 
     def _need(self, helper: str) -> None:
@@ -284,6 +294,9 @@ class Walk:
         """The text of an element of a buffer."""
         if buffer.space == "scalar":
             return buffer.name
+        if self._direct(buffer):
+            array = buffer.array if self._copy_start(buffer) is None else f"{buffer.array}_own"
+            return f"{array}[{self.text(self._offset(buffer))}]"
         if buffer.space == "private" and buffer.row_axis is not None:
             row = Call("subtract", (index[buffer.row_axis], Var("tile_first", "int")), "int")
             index = (*index[: buffer.row_axis], row, *index[buffer.row_axis + 1 :])
@@ -327,6 +340,8 @@ class Walk:
                 self.line(depth, f"{s.name} = {self.text(s.value)}", s.formula)
             case Loop():
                 self._loop(s, depth)
+            case Block():
+                self.line(depth, self._block(s))
             case Gemm():
                 self._gemm(s, depth)
             case Routine():
@@ -344,7 +359,9 @@ class Walk:
             extent = "range(tile_first, tile_last)" if self._tiled else "range(first, last)"
         self.line(depth, f"for {s.counter} in {extent}:")
         outside, self._watched = self._watched, {}
+        self._counters.append(s.counter)
         self.body(s.body, depth + 1)
+        self._counters.pop()
         self._watched = outside
 
     def _by_rows(self, extent: Expr) -> bool:
@@ -387,8 +404,9 @@ class Walk:
 
     def arguments(self, phase: Phase) -> list[str]:
         """The arrays that a phase takes."""
-        arrays = list(dict.fromkeys(b.array for b in used_buffers(phase)))
-        return [*self.sizes, *arrays]
+        if phase.name not in self._arrays:
+            self._arrays[phase.name] = list(dict.fromkeys(b.array for b in used_buffers(phase)))
+        return [*self.sizes, *self._arrays[phase.name]]
 
     def phase(self, phase: Phase, only: bool = False) -> bool:
         """Write one phase as a function; True where it calls for the one with ``only``.
@@ -400,8 +418,8 @@ class Walk:
         head = ["tid", "nth", "chunks", "status", *(["only"] if only else [])]
         names = ", ".join([*head, *self.arguments(phase)])
         self.line(0, f"def {_far_name(phase) if only else phase.name}({names}):")
-        for buffer in used_buffers(phase):
-            self._view(buffer, phase, 1)
+        for buffer in seen_buffers(phase):
+            self._view(buffer, 1)
         if phase.kind == "rows":
             self._rows(phase, only)
         elif phase.kind == "combine":
@@ -413,7 +431,62 @@ class Walk:
         self._phase = None
         return self._far
 
-    def _view(self, buffer: Buffer, phase: Phase, depth: int) -> None:
+    def _block(self, block: Block) -> str:
+        """Write a block as a function, once; gives the call of it."""
+        if block.name in self._written:
+            return self._written[block.name]
+        assert self._phase is not None
+        saved = self.lines, self._watching, self._watched, self._in_block
+        self.lines, self._watching, self._watched, self._in_block = [], False, {}, True
+        for array, place in dict.fromkeys(
+            (b.array, self._copy_start(b)) for b in seen_buffers(block) if self._direct(b)
+        ):
+            if place is not None:
+                self.line(1, f"{array}_own = at({array}, {self.text(place)})")
+        for buffer in seen_buffers(block):
+            if self._direct(buffer):
+                continue
+            self._view(buffer, 1)
+            if buffer.space == "partial" and self._phase.kind == "rows":
+                self._partial_view(buffer, 1)
+        if self._phase.kind == "combine":
+            self._split(block.body)
+        else:
+            self.body(block.body, 1)
+        lines = self.lines
+        self.lines, self._watching, self._watched, self._in_block = saved
+        code = (line.partition("  # ")[0] for line in lines)
+        used = {word for line in code for word in re.findall(r"\w+", line)}
+        own = {s.counter for s in statements(block.body) if isinstance(s, Loop)}
+        counters = [c for c in dict.fromkeys(self._counters) if c not in own]
+        arguments = [*self._visible, "status", *counters, *self.arguments(self._phase)]
+        call = f"{block.name}({', '.join(a for a in arguments if a in used)})"
+        self.parts += ["", "@compiler.part", f"def {call}:", *lines, ""]
+        self._written[block.name] = call
+        return call
+
+    def _direct(self, buffer: Buffer) -> bool:
+        """True for a number in a flat array, which blocks read there: a view is a line more."""
+        return (
+            self._in_block
+            and not buffer.shape
+            and buffer.array != buffer.name
+            and isinstance(self._offset(buffer), Const)
+            and not (buffer.space == "partial" and self._phase and self._phase.kind != "rows")
+        )
+
+    def _copy_start(self, buffer: Buffer) -> Expr | None:
+        """Where the copy of a thread or of a chunk starts in an array of copies."""
+        own = {"private": "tid", "partial": "chunk"}.get(buffer.space)
+        return times(Var(own, "int"), self.pools[buffer.array].size) if own else None
+
+    def _partial_view(self, buffer: Buffer, depth: int) -> None:
+        """The partial results of a chunk."""
+        stride = self.pools[buffer.array].size
+        offset = plus(times(Var("chunk", "int"), stride), self._offset(buffer))
+        self.line(depth, f"{buffer.name} = at({buffer.array}, {self.text(offset)})", buffer.formula)
+
+    def _view(self, buffer: Buffer, depth: int) -> None:
         offset = self._offset(buffer)
         if buffer.space == "partial":
             return  # each chunk has its own
@@ -427,18 +500,16 @@ class Walk:
     def _rows(self, phase: Phase, only: bool) -> None:
         assert self.rows is not None
         rows = self.text(self.rows, level=6)
+        self._visible = ("tid",)
         self.body(phase.prologue, 1) if phase.prologue else None
         chunks = "range(only, only + 1)" if only else "range(tid, chunks, nth)"
         self.line(1, f"for chunk in {chunks}:")
         self.line(2, f"first = {rows} * chunk // chunks")
         self.line(2, f"last = {rows} * (chunk + 1) // chunks")
-        for buffer in used_buffers(phase):
+        self._visible = ("tid", "chunk", "first", "last")
+        for buffer in seen_buffers(phase):
             if buffer.space == "partial":
-                stride = self.pools[buffer.array].size
-                offset = plus(times(Var("chunk", "int"), stride), self._offset(buffer))
-                self.line(
-                    2, f"{buffer.name} = at({buffer.array}, {self.text(offset)})", buffer.formula
-                )
+                self._partial_view(buffer, 2)
         if phase.before:
             self.body(phase.before, 2)
         start = len(self.lines)
@@ -448,8 +519,10 @@ class Walk:
         else:
             self.line(2, f"for tile_first in range(first, last, {phase.tile}):")
             self.line(3, f"tile_last = min(tile_first + {phase.tile}, last)")
+            self._visible += ("tile_first", "tile_last")
             self.body(phase.body, 3)
         self._watching = False
+        self._visible = ("tid", "chunk", "first", "last")
         if phase.after:
             self.body(phase.after, 2)
         if self._far:
@@ -461,7 +534,10 @@ class Walk:
     def _split(self, body: list[Statement]) -> None:
         """Elements go to threads in turn; single values to the first thread."""
         for s in body:
-            if isinstance(s, Loop):
+            if isinstance(s, Block):
+                self._visible = ("tid", "nth", "chunks")
+                self.statement(s, 1)
+            elif isinstance(s, Loop):
                 if s.formula:
                     self.line(1, f"# {comment(s.formula)}")
                 self.line(1, f"for {s.counter} in range(tid, {self.text(s.extent)}, nth):")

@@ -10,6 +10,7 @@ from .contract import contract
 from .fuse import fuse
 from .hoist import hoist_gather
 from .partials import partials
+from .split import split
 from .unroll import unroll
 
 Pass = Callable[[Phase, Names, list[Buffer]], None]
@@ -20,6 +21,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("turn buffers of one loop body into variables", contract),
     ("start partial results at zero, small ones in variables", partials),
     ("load the sample number of a row once", hoist_gather),
+    ("cut long bodies into blocks", split),
 ]
 """What every phase goes through, in order; each pass keeps the meaning."""
 
