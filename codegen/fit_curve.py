@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from symdiff.binding import check_names
+from symdiff.binding import check_names, numbers
 from symdiff.bridge import to_graph
 from symdiff.errors import InvalidArgument, InvalidType, ShapeError
 from symdiff.gradient import gradient, parameter_nodes
@@ -97,10 +97,10 @@ def fit_curve(
     symbols = [n.attributes[0] for n in nodes]
     chosen = set(nodes)
     check_names([n for n in leaves([root]) if n not in chosen], data)
-    target = np.asarray(ys, np.float64)
+    target = np.asarray(numbers(ys, "ys"), np.float64)
     if target.ndim != 1:
         raise ShapeError(f"ys must be 1-D, got shape {target.shape}")
-    columns = {s: np.asarray(v, np.float64) for s, v in data.items()}
+    columns = {s: np.asarray(numbers(v, s), np.float64) for s, v in data.items()}
     for symbol, values in columns.items():
         if values.shape not in ((), target.shape):
             raise ShapeError(f"{symbol} has shape {values.shape}, ys has shape {target.shape}")
@@ -124,7 +124,7 @@ def fit_curve(
             last[key] = residual, matrix
         return last[key]
 
-    start = np.array([float(parameters[s]) for s in symbols])
+    start = np.array([_start(s, parameters[s]) for s in symbols])
     if not np.isfinite(evaluate(start)[0]).all():
         raise InvalidArgument("the model is not finite at the start: choose other start values")
     method = "lm" if count >= size else "trf"
@@ -154,10 +154,18 @@ def gradient_columns(model: Any, symbols: list[Any]) -> list[Any]:
     return result
 
 
+def _start(symbol: Any, value: Any) -> float:
+    """The start of a parameter: one number."""
+    start = numbers(value, symbol)
+    if start.size != 1:
+        raise ShapeError(f"the start of {symbol} must be a number, got shape {start.shape}")
+    return float(start.reshape(()))
+
+
 def _weights(sigma: Any, target: np.ndarray) -> np.ndarray | None:
     if sigma is None:
         return None
-    values = np.asarray(sigma, np.float64)
+    values = np.asarray(numbers(sigma, "sigma"), np.float64)
     if values.shape not in ((), target.shape):
         raise ShapeError(f"sigma has shape {values.shape}, ys has shape {target.shape}")
     if not (np.isfinite(values) & (values > 0)).all():

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from symdiff.binding import as_array, bind, by_symbol, check_names, is_symbol, symbol_of
+from symdiff.binding import (
+    as_array,
+    bind,
+    broadcast_shape,
+    by_symbol,
+    check_names,
+    is_symbol,
+    symbol_of,
+)
 from symdiff.bridge import describe, to_graph
 from symdiff.errors import BindingError, InvalidArgument, InvalidType
 from symdiff.graph import Node, leaves
@@ -101,11 +109,7 @@ class CompiledFunction:
             as_array(values[n.attributes[0]], n.attributes[0], n.dtype, self._options.dtype)
             for n in self._symbols
         ]
-        try:
-            shape = np.broadcast_shapes(*(a.shape for a in arrays))
-        except ValueError:
-            shapes = ", ".join(f"{s}: {a.shape}" for s, a in zip(self.inputs, arrays, strict=True))
-            raise BindingError(f"the arrays do not broadcast: {shapes}") from None
+        shape = broadcast_shape({s: a.shape for s, a in zip(self.inputs, arrays, strict=True)})
         vectors = tuple(a.ndim > 0 for a in arrays)
         kernel, symbols = self._kernel(vectors)
         self._last = kernel

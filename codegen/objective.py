@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from symdiff.binding import SymbolDict, bind, by_symbol, check_names, unify
+from symdiff.binding import SymbolDict, bind, by_symbol, check_names, numbers, unify
 from symdiff.bridge import to_graph
 from symdiff.errors import InvalidArgument, InvalidType, ShapeError
 from symdiff.expressions import stand_in
@@ -75,7 +75,11 @@ class Objective:
         self._options = Options(dtype_name(dtype), target, math)
         self._threads = check_threads(threads)
         self._loss = loss
-        self._starts = {s: np.asarray(v, np.float64) for s, v in parameters.items()}
+        self._starts = {s: np.asarray(numbers(v, s), np.float64) for s, v in parameters.items()}
+        if data is not None and not isinstance(data, Mapping):
+            raise InvalidType(
+                f"data are given as a dict {{symbol: array}}, got {type(data).__name__}"
+            )
         self._values = dict(data or {})
         self._reduction = reduction
         self._prepare()
@@ -123,7 +127,7 @@ class Objective:
         check_names(self._parameters, values)
         parts = []
         for symbol, shape in self._shapes.items():
-            value = np.asarray(values[symbol], np.float64)
+            value = np.asarray(numbers(values[symbol], symbol), np.float64)
             if value.ndim == 0:
                 value = np.full(shape, value)
             if value.shape != shape:

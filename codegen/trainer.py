@@ -12,9 +12,11 @@ from symdiff import optimizers
 from symdiff.binding import (
     SymbolDict,
     bind,
+    broadcast_shape,
     by_symbol,
     check_names,
     check_sizes,
+    numbers,
     symbolic_dimensions,
     unify,
 )
@@ -455,10 +457,11 @@ class Trainer:
         vectors: frozenset[Node] = frozenset()
         shape: tuple[int, ...] | None = None
         if is_scalar(roots):
-            shape = np.broadcast_shapes(*(np.shape(data[n.attributes[0]]) for n in needed))
+            shapes = {n.attributes[0]: np.shape(data[n.attributes[0]]) for n in needed}
+            shape = broadcast_shape(shapes)
             vectors = frozenset(n for n in needed if np.ndim(data[n.attributes[0]]) > 0)
             data = {
-                k: np.broadcast_to(np.asarray(v), shape).reshape(-1) if np.ndim(v) else v
+                k: np.broadcast_to(numbers(v, k), shape).reshape(-1) if np.ndim(v) else v
                 for k, v in data.items()
             }
         roots, mapping = vectorise(roots, vectors)
@@ -545,12 +548,12 @@ def _start_value(symbol: Any, start: Any, shape: tuple[int, ...], rng: Any) -> n
         value = np.asarray(start.sample(shape, rng), np.float64)
     else:
         try:
-            value = np.asarray(start, np.float64)
-        except (TypeError, ValueError):
+            value = np.asarray(numbers(start, symbol), np.float64)
+        except InvalidType as error:
             raise InvalidType(
                 f"the start of {symbol} must be a number, an array or an initialiser of sd.init, "
-                f"got {start!r}"
-            ) from None
+                f"got {str(start)[:60]!r}"
+            ) from error
     if value.shape == shape:
         return value
     if value.ndim == 0:

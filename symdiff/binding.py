@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -74,27 +76,54 @@ def by_symbol(values: Any, symbols: Iterable[Node] = ()) -> Any:
     return SymbolDict({symbol_of(k, known): v for k, v in values.items()})
 
 
+def numbers(value: Any, what: Any) -> np.ndarray:
+    """A user's numbers as an array of bools, ints or floats in native byte order.
+
+    Takes what NumPy takes for numbers, SymPy's numbers among them; refuses text, dates, complex
+    numbers, missing values and other objects, and names ``what`` they were given for.
+    """
+    if isinstance(value, sp.Basic) and not getattr(value, "is_number", False):
+        raise InvalidType(f"the value of {what} must be numbers, got the expression {value}")
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.getmaskarray(value).any():
+            raise InvalidType(
+                f"the value of {what} has masked elements: fill them or leave them out"
+            )
+        value = value.data
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InvalidType(f"the value of {what} is no array: its rows differ in length") from None
+    if array.dtype == object:
+        array = _from_objects(array, what)
+    if array.dtype.kind not in "biuf":
+        raise InvalidType(f"the value of {what} must hold real numbers, got dtype {array.dtype}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _from_objects(array: np.ndarray, what: Any) -> np.ndarray:
+    """Objects that are numbers, whole ones as ints so that none is rounded."""
+    flat = array.ravel().tolist()
+    for number in flat:
+        real = isinstance(number, (Real, Decimal, np.bool_)) or (
+            isinstance(number, sp.Basic) and getattr(number, "is_extended_real", False)
+        )
+        if not real and number is not sp.nan:
+            raise InvalidType(
+                f"the value of {what} must be an array of numbers, got objects such as "
+                f"{str(number)[:40]!r}"
+            )
+    if flat and all(isinstance(n, (int, np.integer, sp.Integer)) for n in flat):
+        try:
+            return np.array([int(n) for n in flat], np.int64).reshape(array.shape)
+        except OverflowError:
+            pass
+    return np.array([float(n) for n in flat], np.float64).reshape(array.shape)
+
+
 def as_array(value: Any, symbol: Any, node_dtype: str, dtype: Any) -> np.ndarray:
     """A user's data as a native array of the kernel's dtype, checked against the symbol's."""
-    if isinstance(value, sp.Basic):
-        if not getattr(value, "is_number", False):
-            raise InvalidType(f"the value of {symbol} must be numbers, got the expression {value}")
-        value = float(value)
-    array = np.asarray(value)
-    if array.dtype == object:
-        try:
-            if any(v is None for v in array.ravel()):  # NumPy makes NaN of it
-                raise TypeError
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise InvalidType(
-                f"the value of {symbol} must be an array of numbers, got objects such as "
-                f"{str(array.ravel()[0])[:40]!r}"
-                if array.size
-                else f"{symbol}: empty objects"
-            ) from None
-    if array.dtype.kind not in "biuf":
-        raise InvalidType(f"the value of {symbol} must hold real numbers, got dtype {array.dtype}")
+    array = numbers(value, symbol)
     if node_dtype == "real":
         return np.asarray(array, dtype)
     if node_dtype == "bool":
@@ -235,11 +264,7 @@ def bind(
                 f"shape {arrays[node].shape}"
             )
     if ufunc:
-        try:
-            np.broadcast_shapes(*(a.shape for a in arrays.values()))
-        except ValueError:
-            shapes = ", ".join(f"{n.attributes[0]}: {a.shape}" for n, a in arrays.items())
-            raise BindingError(f"the arrays do not broadcast: {shapes}") from None
+        broadcast_shape({n.attributes[0]: a.shape for n, a in arrays.items()})
     unknown = {s for s in needed if s not in sizes}
     if unknown:
         raise BindingError(
@@ -323,6 +348,18 @@ def check_sizes(dimensions: Iterable[Any], sizes: Mapping[Size, int]) -> None:
             raise BindingError(f"there are {size} = {concrete(size, sizes)} elements: {given}")
 
 
+def broadcast_shape(shapes: Mapping[Any, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape to which the arrays of scalar symbols broadcast, as in a NumPy ufunc."""
+    shape: tuple[int, ...] = ()
+    try:
+        for other in dict.fromkeys(shapes.values()):  # NumPy takes at most 64 at a time
+            shape = np.broadcast_shapes(shape, other)
+    except ValueError:
+        listed = ", ".join(f"{symbol}: {own}" for symbol, own in list(shapes.items())[:8])
+        raise BindingError(f"the arrays do not broadcast: {listed}") from None
+    return shape
+
+
 def size_sources(
     symbols: Sequence[Node], values: Mapping[Any, Any], needed: set[Size]
 ) -> list[Node]:
@@ -354,10 +391,12 @@ __all__ = [
     "SymdiffError",
     "as_array",
     "bind",
+    "broadcast_shape",
     "by_symbol",
     "check_names",
     "check_sizes",
     "is_symbol",
+    "numbers",
     "symbol_of",
     "symbolic_dimensions",
     "to_graph",
