@@ -323,6 +323,11 @@ def _parts(expression: sp.Basic) -> tuple[sp.Basic, ...]:
     return expression.args if own is None else own(expression)
 
 
+RECENT = 32
+_recent: dict[sp.Basic, Node] = {}
+"""The last expressions that were converted: one that is built upon is not walked again."""
+
+
 def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
     """The node of a SymPy expression; the same expression gives the same node.
 
@@ -339,7 +344,7 @@ def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
         current, ready = stack.pop()
         if current in done:
             continue
-        own = getattr(current, "_node", None)
+        own = getattr(current, "_node", None) or (None if known else _recent.get(current))
         leaf = own if own is not None else _leaf(current)
         if leaf is not None:
             done[current] = leaf
@@ -355,6 +360,10 @@ def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
             stack.extend((p, False) for p in parts)
     if bounded and bounded != [expression]:  # the bound n of a sum is a size beside it, too
         return named_sizes(done[expression], bound_symbols(bounded))
+    if known is None and not bounded:
+        _recent[expression] = done[expression]
+        if len(_recent) > RECENT:
+            del _recent[next(iter(_recent))]
     return done[expression]
 
 

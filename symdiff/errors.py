@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 __all__ = [
@@ -19,7 +21,23 @@ __all__ = [
 
 
 class SymdiffError(Exception):
-    """Base of every error that symdiff and codegen raise on purpose."""
+    """Base of every error that symdiff and codegen raise on purpose.
+
+    Names come from users: one of a million letters is cut in the message.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(_readable(a) if isinstance(a, str) else a for a in arguments))
+
+
+WORD = 200
+"""Letters of one word that a message shows."""
+
+
+def _readable(message: str) -> str:
+    """A message without endless words, and without characters that a terminal obeys."""
+    message = re.sub(rf"\S{{{WORD},}}", lambda found: f"{found[0][: WORD - 1]}…", message)
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
 
 
 class InvalidArgument(SymdiffError, ValueError):
