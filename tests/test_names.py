@@ -13,7 +13,7 @@ from codegen.emit.spelling import SPELLING
 from codegen.kernel import RESERVED
 
 NAMES = [
-    "lambda", "np", "i", "x[0]", "1; import os", "µ", "μ", "", "a" * 1_000_000, "x\ny", "x\r\nraise",
+    "lambda", "np", "i", "x[0]", "1; import os", "\u00b5", "\u03bc", "", "a" * 1_000_000, "x\ny", "x\r\nraise",
     "'", '"', '"""', "\\", "#", "{x}", "{{", "%s", "__import__('os')", "None", "True", "self",
     "row", "chunk", "status", "tid", "run", "exp", "square", "at", "values", "results", "shared",
     "private_own", "whole", "whole_part", "output", "real", "sin_1", "add_1", "n", "loss",
@@ -98,7 +98,7 @@ def test_symbols_that_print_alike_stay_two():
         (sp.Symbol("x"), sp.Symbol("x", positive=True)),
         (sp.Dummy("x"), sp.Dummy("x")),
         (sp.Symbol("x"), sp.Dummy("x")),
-        (sp.Symbol("µ"), sp.Symbol("μ")),
+        (sp.Symbol("\u00b5"), sp.Symbol("\u03bc")),
         (sp.Symbol("x", integer=True), sp.Symbol("x", real=True)),
     ]
     expressions = [p - 2 * q for p, q in pairs]
