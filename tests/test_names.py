@@ -13,7 +13,8 @@ from codegen.emit.spelling import SPELLING
 from codegen.kernel import RESERVED
 
 NAMES = [
-    "lambda", "np", "i", "x[0]", "1; import os", "\u00b5", "\u03bc", "", "a" * 1_000_000, "x\ny", "x\r\nraise",
+    "lambda", "np", "i", "x[0]", "1; import os", "\u00b5", "\u03bc", "", "a" * 1_000_000,
+    "x\ny", "x\r\nraise",
     "'", '"', '"""', "\\", "#", "{x}", "{{", "%s", "__import__('os')", "None", "True", "self",
     "row", "chunk", "status", "tid", "run", "exp", "square", "at", "values", "results", "shared",
     "private_own", "whole", "whole_part", "output", "real", "sin_1", "add_1", "n", "loss",
