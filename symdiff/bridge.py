@@ -324,8 +324,16 @@ def _parts(expression: sp.Basic) -> tuple[sp.Basic, ...]:
 
 
 RECENT = 32
-_recent: dict[sp.Basic, Node] = {}
-"""The last expressions that were converted: one that is built upon is not walked again."""
+_recent: dict[int, tuple[sp.Basic, Node]] = {}
+"""The last expressions that were converted: one that is built upon is not walked again.
+
+By identity: comparing expressions whose parts are shared takes SymPy exponential time.
+"""
+
+
+def _remembered(expression: sp.Basic) -> Node | None:
+    found = _recent.get(id(expression))
+    return found[1] if found is not None and found[0] is expression else None
 
 
 def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
@@ -344,7 +352,7 @@ def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
         current, ready = stack.pop()
         if current in done:
             continue
-        own = getattr(current, "_node", None) or (None if known else _recent.get(current))
+        own = getattr(current, "_node", None) or (None if known else _remembered(current))
         leaf = own if own is not None else _leaf(current)
         if leaf is not None:
             done[current] = leaf
@@ -361,9 +369,9 @@ def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
     if bounded and bounded != [expression]:  # the bound n of a sum is a size beside it, too
         return named_sizes(done[expression], bound_symbols(bounded))
     if known is None and not bounded:
-        _recent[expression] = done[expression]
+        _recent[id(expression)] = expression, done[expression]
         if len(_recent) > RECENT:
-            del _recent[next(iter(_recent))]
+            _recent.pop(next(iter(_recent)), None)
     return done[expression]
 
 
