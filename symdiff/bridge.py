@@ -7,6 +7,7 @@ the ``body`` of each row and the expression class of each structural operation.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -324,7 +325,7 @@ def _parts(expression: sp.Basic) -> tuple[sp.Basic, ...]:
 
 
 RECENT = 32
-_recent: dict[int, tuple[sp.Basic, Node]] = {}
+_recent: OrderedDict[int, tuple[sp.Basic, Node]] = OrderedDict()
 """The last expressions that were converted: one that is built upon is not walked again.
 
 By identity: comparing expressions whose parts are shared takes SymPy exponential time.
@@ -371,7 +372,7 @@ def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
     if known is None and not bounded:
         _recent[id(expression)] = expression, done[expression]
         if len(_recent) > RECENT:
-            _recent.pop(next(iter(_recent)), None)
+            _recent.popitem(last=False)
     return done[expression]
 
 
