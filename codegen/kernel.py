@@ -100,7 +100,7 @@ def work_per_row(roots: Sequence[Node], rows: Any) -> float:
         if not sampled or node.row.kind == "leaf":
             continue
         shape = node.shape
-        if node.operation in ("sum", "prod", "max", "min", "logsumexp", *MATRICES):
+        if node.operation in ("sum", "prod", "max", "min", "logsumexp", "norm", *MATRICES):
             shape = node.inputs[0].shape
         sizes = [d if isinstance(d, int) else 32 for d in shape if d != rows]
         elements = math.prod(sizes)

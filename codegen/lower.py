@@ -83,6 +83,8 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
             return apply("scan", *inputs, attributes=(bodies[body], *rest))
         if node.operation == "logsumexp":
             return _logsumexp(inputs[0], *node.attributes)
+        if node.operation == "norm":
+            return _norm(inputs[0], *node.attributes)
         if node.operation in ("matmul", *CONVOLUTIONS) and node.dtype == "real":
             inputs = tuple(i if i.dtype == "real" else _as_real(i) for i in inputs)
         if node.operation in ("argmax", "argmin") and len(node.attributes[0]) > 1:
@@ -124,9 +126,29 @@ def _logsumexp(x: Node, axes: tuple[int, ...], keepdims: bool) -> Node:
     terms = apply("exp", apply("subtract", x, shift))
     total = apply("sum", terms, attributes=(axes, True))
     result = apply("add", apply("log", total), shift)
-    if keepdims:
-        return result
-    return reshape(result, tuple(d for i, d in enumerate(x.shape) if i not in axes))
+    return result if keepdims else _without(result, axes)
+
+
+def _norm(x: Node, axes: tuple[int, ...], keepdims: bool) -> Node:
+    """The largest ``|x|`` times the root of the sum of ``(x / largest)^2``.
+
+    One that is 0 or infinite divides nothing.
+    """
+    top = apply("max", apply("abs", x), attributes=(axes, True))
+    usable = apply(
+        "logical_and",
+        apply("less", number(0), top),
+        apply("less", top, number(sp.oo)),
+    )
+    scale = apply("where", usable, top, number(1))
+    squares = apply("power", apply("divide", x, scale), number(2))
+    total = apply("sum", squares, attributes=(axes, True))
+    result = apply("multiply", apply("sqrt", total), scale)
+    return result if keepdims else _without(result, axes)
+
+
+def _without(x: Node, axes: tuple[int, ...]) -> Node:
+    return reshape(x, tuple(d for i, d in enumerate(x.shape) if i not in axes))
 
 
 class Lowering:
@@ -1017,7 +1039,7 @@ _NESTS: dict[str, Callable[[Lowering, Node, Buffer, int | None, str], None]] = {
 
 def lowered_operations() -> set[str]:
     """All structural operations that can be lowered."""
-    return set(_VALUES) | set(_NESTS) | {"logsumexp", "scan"}
+    return set(_VALUES) | set(_NESTS) | {"logsumexp", "norm", "scan"}
 
 
 __all__ = ["MOVES", "Lowering", "Output", "decompose", "lowered_operations"]

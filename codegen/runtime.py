@@ -16,8 +16,15 @@ from numba.core import compiler
 from numba.core.codegen import JITCodeLibrary
 from numba.extending import intrinsic
 
-FAST_FLAGS = {"reassoc", "contract", "nsz", "arcp", "afn"}
-"""Fast-math without nnan and ninf: NaN and infinity keep their meaning."""
+FAST_FLAGS = {
+    "float64": {"reassoc", "contract", "nsz", "arcp", "afn"},
+    "float32": {"reassoc", "contract", "nsz", "afn"},
+}
+"""Fast-math without nnan and ninf: NaN and infinity keep their meaning.
+
+With ``arcp`` LLVM computes ``1/sqrt(x)`` in float32 by an estimate and a Newton step, which is
+NaN at 0 and at infinity and minus infinity where x is subnormal.
+"""
 
 
 INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -78,7 +85,7 @@ class Compiler:
         self.options: dict[str, Any] = {
             "error_model": "numpy",
             "nogil": True,
-            "fastmath": FAST_FLAGS if math == "fast" else False,
+            "fastmath": FAST_FLAGS[real] if math == "fast" else False,
         }
 
     def helper(self, function: Callable[..., Any]) -> Any:

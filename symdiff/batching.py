@@ -221,7 +221,9 @@ def _scan(node: Node, inputs: list[Node], stacked: list[bool], size: Dimension) 
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin"), _reduction),
+    **dict.fromkeys(
+        ("sum", "prod", "max", "min", "logsumexp", "norm", "argmax", "argmin"), _reduction
+    ),
     **dict.fromkeys(("prod_others", "cumsum"), _along),
     **dict.fromkeys(("det", "logdet", "inv", "cholesky"), _stacks),
     "solve": _solve,

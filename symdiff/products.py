@@ -8,6 +8,7 @@ import sympy as sp
 
 from . import arrays
 from . import language as lang
+from . import structural_classes as kinds
 from .bridge import describe, to_graph
 from .errors import InvalidArgument, ShapeError
 from .language import as_number, shape
@@ -116,7 +117,7 @@ def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         raise InvalidArgument(f"norm: ord='fro' is the norm of matrices, got {_described(a)}")
     size = arrays.absolute(a)
     if ord in (None, "fro", 2):
-        return _root(arrays.sum(a**2, axis, keepdims), 2)
+        return kinds.NormOver.make([a], (axes, bool(keepdims)))
     if ord == 1:
         return arrays.sum(size, axis, keepdims)
     if ord in (float("inf"), sp.oo):
@@ -132,7 +133,7 @@ def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 def _root(total: Any, p: Any) -> Any:
     """``total ** (1/p)``, and 0 with derivative 0 where the total is 0."""
-    root = arrays.sqrt(total) if p == 2 else total ** (1 / sp.nsimplify(p))
+    root = total ** (1 / sp.nsimplify(p))
     return arrays.where(arrays.greater(total, 0), root, total)
 
 

@@ -339,7 +339,7 @@ def _kind(node: Node, users: Sequence[Node]) -> str:
         core = next((i for i in core.inputs if _leads_to_product(i)), core.inputs[0])
     if core.operation == "matmul":
         return "r" if node.operation == "subtract" else "z"
-    if node.operation in ("sum", "prod", "max", "min", "logsumexp"):
+    if node.operation in ("sum", "prod", "max", "min", "logsumexp", "norm"):
         return "s"
     return "r" if node.operation == "subtract" and not is_log_softmax(node) else "u"
 

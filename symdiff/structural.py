@@ -181,6 +181,15 @@ def _numpy_logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
     return result if keepdims else np.squeeze(result, axis=axis)
 
 
+def _numpy_norm(x: Any, axis: Any, keepdims: bool) -> Any:
+    """Divided by the largest element first: squares overflow long before the norm does."""
+    x = np.asarray(x, np.result_type(x, np.float32))
+    top = np.max(np.abs(x), axis=axis, keepdims=True, initial=0)
+    scale = np.where((top > 0) & (top < np.inf), top, 1)
+    result = np.sqrt(np.sum((x / scale) ** 2, axis=axis, keepdims=True)) * scale
+    return result if keepdims else np.squeeze(result, axis=axis)
+
+
 def _numpy_arg(function: Any) -> Numpy:
     def numpy(arrays: list[Any], node: Node, sizes: Any) -> Any:
         axes, keepdims = node.attributes
@@ -210,6 +219,16 @@ def _logsumexp_adjoint(node: Node, g: Node) -> list[Node]:
     x = node.inputs[0]
     probabilities = apply("exp", apply("subtract", x, expand_reduced(node, node)))
     return [multiply(expand_reduced(g, node), probabilities)]
+
+
+def _norm_adjoint(node: Node, g: Node) -> list[Node]:
+    """The unit vector; 0 at the origin, where there is none."""
+    (x,) = node.inputs
+    length = expand_reduced(node, node)
+    direction = apply(
+        "divide", x, apply("where", apply("less", number(0), length), length, number(1))
+    )
+    return [multiply(expand_reduced(g, node), direction)]
 
 
 # --- products --------------------------------------------------------------------------
@@ -470,6 +489,7 @@ _ROWS: list[Operation] = [
     _reducing("min", np.min, _extremum_adjoint, "minimum over axes"),
     _reducing("logsumexp", _numpy_logsumexp, _logsumexp_adjoint, "log of summed exponentials",
               "real"),
+    _reducing("norm", _numpy_norm, _norm_adjoint, "Euclidean norm", "real"),
     _choosing("argmax", np.argmax),
     _choosing("argmin", np.argmin),
     _row("matmul", _infer_matmul, _numpy_matmul, _matmul_adjoint, "matrix product"),

@@ -176,6 +176,13 @@ class RandomUniform(Structural):
     operation = "random_uniform"
 
 
+class NormOver(Structural):
+    """Root of the sum of squares over axes, without overflow."""
+
+    __slots__ = ()
+    operation = "norm"
+
+
 class LogSumExp(Structural):
     """log of the sum of exponentials over axes, without overflow."""
 

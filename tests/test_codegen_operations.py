@@ -206,6 +206,17 @@ def test_derivatives_at_special_points(dtype):
                 assert plain[0] == pytest.approx(want, abs=2e-3), (expression, points)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_reciprocals_and_roots_at_special_points(dtype):
+    """No estimate of a reciprocal root: it is wrong at 0, infinity and subnormal numbers."""
+    x = sd.tensor("x", "n")
+    expressions = [1 / x, 1 / sp.sqrt(x), sp.sqrt(x), sd.gradient(sd.sum(sp.sqrt(x)), x), 1 / x**2]
+    points = np.array([0.0, -0.0, np.inf, 1e-40, 1e-45, 1e38, 2.0, np.nan] * 4, dtype)
+    results = codegen.compile(expressions, inputs=[x], dtype=dtype)(points)
+    for got, want in zip(results, sd.evaluate(expressions, {x: points}, dtype), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
 # --- structural rows ---------------------------------------------------------------------
 
 
@@ -298,6 +309,10 @@ def structural_cases():
             sd.scan(lambda c, x: (c + x, 2 * c), 0, i)[1],
             sd.scan(lambda c, x: (sd.scan(lambda s, e: (s * e, None), c, x)[0], c), 1.0, X)[1],
             *sd.gradient(sd.sum(recurrent), [v, T, B]),
+        ],
+        "norm": [
+            sd.norm(X), sd.norm(X, axis=0), sd.norm(T, axis=1, keepdims=True), sd.norm(v) * v,
+            sd.norm(1e200 * X, axis=1), sd.gradient(sd.sum(sd.norm(X, axis=1)), X),
         ],
         "random_uniform": [
             node("random_uniform", sp.Integer(2), sp.Integer(9), attributes=(k, x.shape)) * x

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import codegen
 import symdiff as sd
@@ -97,3 +98,31 @@ def test_errors_name_what_is_wrong(build, words):
         build()
     assert words in str(error.value)
     assert isinstance(error.value, ValueError)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_norms_neither_overflow_nor_vanish(scale):
+    x, rows = sd.tensor("x", 3), sd.tensor("rows", "n", 3)
+    data = scale * np.array([3.0, -4.0, 12.0])
+    outputs = [sd.norm(x), sd.sqrt(sd.sum(x**2)), sd.norm(rows, axis=1)[0], sp.sqrt(x @ x)]
+    values = {x: data, rows: data[None]}
+    for got in (
+        sd.evaluate(outputs, values),
+        codegen.compile(outputs, inputs=[x, rows])(data, data[None]),
+    ):
+        np.testing.assert_allclose(got, 13 * scale, rtol=1e-14)
+    for gradient in sd.evaluate([sd.gradient(e, x) for e in outputs[:2]], {x: data}):
+        np.testing.assert_allclose(gradient, data / scale / 13, rtol=1e-14)
+
+
+def test_norm_of_what_is_not_finite_and_at_the_origin():
+    x = sd.tensor("x", 2)
+    both = [sd.norm(x), sd.gradient(sd.norm(x), x)]
+    f = codegen.compile(both, inputs=[x])
+    for data, value in (([np.inf, 1.0], np.inf), ([np.nan, 1.0], np.nan), ([0.0, -0.0], 0.0)):
+        for norm, gradient in (sd.evaluate(both, {x: data}), f(data)):
+            np.testing.assert_equal(norm, value)
+            if value == 0:
+                np.testing.assert_array_equal(gradient, [0, 0])
+    assert sd.gradient(sd.norm(x) ** 2, x) == 2 * x
+    assert "‖x‖" in str(sd.derive(sd.norm(x) * sd.sum(x), x))

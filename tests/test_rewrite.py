@@ -141,8 +141,15 @@ CASES = {
         op("sqrt", op("add", op("power", v, num(2)), op("power", s, num(2)))),
         op("sqrt", op("add", op("multiply", num(3), op("power", v, num(2))), num(4))),
         op("sqrt", op("subtract", num(1), op("power", op("divide", v, num(2)), num(2)))),
+        op("sqrt", op("sum", op("power", X, num(2)), attributes=((0,), False))),
+        op("sqrt", op("sum", op("multiply", v, v), attributes=((0,), True))),
+        op("sqrt", op("matmul", v, v)),
     ],
     "|x|^2 = x^2": [op("power", op("abs", v), num(4))],
+    "norm(x)^2 = sum(x^2)": [
+        op("power", op("norm", X, attributes=((1,), True)), num(2)),
+        op("power", op("norm", v, attributes=((0,), False)), num(2)),
+    ],
     "acos(1 - u) by u": [
         op(name, argument)
         for name in ("acos", "asin", "atanh")

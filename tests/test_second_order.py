@@ -51,6 +51,7 @@ FUNCTIONS = {
     * sd.avg_pool2d(W[None, None] ** 2, (2, 1), 1),
     "scan": sd.scan(lambda h, x: (sd.tanh(h @ W.T @ W + x), h * x), sd.zeros(2), X @ W)[1],
     "scan, last": sd.scan(lambda h, x: (h * x, None), W[0, 0], W[:, 1])[0] * W[0],
+    "norm": sd.norm(X @ W, axis=1) * sd.norm(W),
     "relu": sd.relu(X @ W)[:, 0],
     "reshape": sd.reshape(W, 2, 3) @ W,
     "vector @ matrix": W[:, 0] @ W,

@@ -278,6 +278,15 @@ CASES = {
             [(4,)],
         ),
     ],
+    "norm": [
+        (lambda x: sd.norm(x), lambda x: np.sqrt((x**2).sum()), [(2, 3)]),
+        (lambda x: sd.norm(x, axis=-1), lambda x: np.sqrt((x**2).sum(-1)), [(2, 3)]),
+        (
+            lambda x: sd.norm(x, axis=0, keepdims=True),
+            lambda x: np.sqrt((x**2).sum(0, keepdims=True)),
+            [(2, 3)],
+        ),
+    ],
     "random_uniform": [
         (
             lambda x: x * RandomUniform.make([sp.Integer(5), sp.Integer(3)], (7, sd.shape(x))),

@@ -324,6 +324,7 @@ INFIX: dict[str, Callable[..., str]] = {
     "size": _size,
     "arange": _plain("arange"),
     **{n: _reduction(n) for n in ("sum", "prod", "max", "min", "logsumexp", "argmax", "argmin")},
+    "norm": _reduction("norm"),
     **{n: _along(n) for n in ("prod_others", "cumsum")},
     **{n: _plain(n) for n in ("det", "logdet", "inv", "solve", "cholesky")},
     "convolve": _with_strides("convolve", "conv"),

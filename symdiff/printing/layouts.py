@@ -216,6 +216,13 @@ def _sum(page: Page, node: Node) -> Piece:
     return Piece(f"{operator} {inner.text}", PREFIX, short=False)
 
 
+def _norm(page: Page, node: Node) -> Piece:
+    (x,) = node.inputs
+    if _axes(node) is not None:
+        return _reduction(page, node)
+    return Piece(page.style.norm(page.text(x), x.rank))
+
+
 def _axes(node: Node) -> tuple[int, ...] | None:
     axes: tuple[int, ...] = node.attributes[0]
     return None if len(axes) == node.inputs[0].rank else axes
@@ -254,7 +261,7 @@ def _reshape(page: Page, node: Node) -> Piece:
     return Piece(page.style.function("reshape") + page.style.parentheses(inner_text), CALL, False)
 
 
-_REDUCED = {"sum", "prod", "max", "min", "logsumexp", "argmax", "argmin"}
+_REDUCED = {"sum", "prod", "max", "min", "logsumexp", "norm", "argmax", "argmin"}
 
 
 def _broadcast(page: Page, node: Node) -> Piece:
@@ -435,7 +442,8 @@ LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
     "inv": _inverse,
     "logdet": _logdet,
     "sum": _sum,
-    **dict.fromkeys(_REDUCED - {"sum"}, _reduction),
+    "norm": _norm,
+    **dict.fromkeys(_REDUCED - {"sum", "norm"}, _reduction),
     **dict.fromkeys(["prod_others", "cumsum"], _along),
     "reshape": _reshape,
     "broadcast_to": _broadcast,

@@ -66,6 +66,7 @@ _NAMES = {
     "exp_asinh": "x + sqrt(x^2 + 1) = exp(asinh(x))",
     "cos_of": "x/sqrt(x^2 + y^2) without overflow",
     "hypot": "sqrt(x^2 + y^2) = hypot(x, y)",
+    "norm": "sqrt(sum(x^2)) = norm(x)",
     "one_minus_square": "1 - x^2 = (1 - x)(1 + x)",
     "jn": "sin(x)/x is 1 at 0",
     "xlog1py": "x log(1 + y) is 0 where x is",
@@ -101,5 +102,6 @@ STABILITY: list[Rule] = [
     _rule("a product that is not 0 times infinity", ("multiply",), products.multiply),
     _rule("a root without overflow", ("sqrt",), roots.sqrt),
     _rule("|x|^2 = x^2", ("power",), roots.even_power),
+    _rule("norm(x)^2 = sum(x^2)", ("power",), roots.squared_norm),
     _rule("acos(1 - u) by u", ("asin", "acos", "acosh", "atanh"), roots.near_the_end),
 ]

@@ -19,7 +19,7 @@ from .terms import (
     times,
 )
 
-__all__ = ["even_power", "near_the_end", "sqrt"]
+__all__ = ["even_power", "near_the_end", "sqrt", "squared_norm"]
 
 
 def sqrt(node: Node) -> Node | None:
@@ -27,6 +27,12 @@ def sqrt(node: Node) -> Node | None:
     (x,) = node.inputs
     if is_power(x, 2):
         return apply("abs", x.inputs[0])
+    if is_a(x, "sum"):
+        base = _square_of(x.inputs[0])
+        whole = base is not None and base.shape == x.inputs[0].shape
+        return apply("norm", base, attributes=x.attributes) if base is not None and whole else None
+    if is_a(x, "matmul") and x.inputs[0] is x.inputs[1] and x.inputs[0].rank == 1:
+        return apply("norm", x.inputs[0], attributes=((0,), False))
     found = terms(x) if x.operation in ("add", "subtract") else None
     if found is None:
         return None
@@ -63,6 +69,14 @@ def even_power(node: Node) -> Node | None:
     if is_a(base, "abs") and value is not None and value.is_Integer and int(value) % 2 == 0:
         return apply("power", base.inputs[0], exponent)
     return None
+
+
+def squared_norm(node: Node) -> Node | None:
+    """The square of a norm is a sum of squares, whose derivatives at 0 are there."""
+    base, exponent = node.inputs
+    if not is_a(base, "norm") or literal(exponent) != 2:
+        return None
+    return apply("sum", apply("power", base.inputs[0], exponent), attributes=base.attributes)
 
 
 def near_the_end(node: Node) -> Node | None:
