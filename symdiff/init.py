@@ -20,6 +20,7 @@ __all__ = [
     "Initializer",
     "constant",
     "fans",
+    "forget_bias",
     "glorot_normal",
     "glorot_uniform",
     "he_normal",
@@ -277,6 +278,39 @@ class constant(Initializer):
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, float(self.value))
+
+
+@dataclass(frozen=True)
+class forget_bias(Initializer):
+    """The bias of an LSTM: another start, and ones for the forget gate.
+
+    Parameters
+    ----------
+    units : int
+        The forget gate is elements ``units`` to ``2 units`` of the first axis.
+    other : Initializer, number or array
+
+    References
+    ----------
+    R. Jozefowicz, W. Zaremba, I. Sutskever, An empirical exploration of recurrent network
+    architectures, 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, symdiff as sd
+    >>> sd.init.forget_bias(1, sd.init.zeros()).sample(4, np.random.default_rng(0))
+    array([0., 1., 0., 0.])
+    """
+
+    units: int
+    other: Any
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        drawn = self.other.sample(shape, rng) if isinstance(self.other, Initializer) else self.other
+        value = np.array(np.broadcast_to(np.asarray(drawn, np.float64), shape))
+        if shape:
+            value[self.units : 2 * self.units] = 1
+        return value
 
 
 @dataclass(frozen=True)

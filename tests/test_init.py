@@ -14,6 +14,7 @@ from symdiff.init import fans
 SHAPE = (200, 300)
 SAMPLES = {
     "constant": init.constant(0.25),
+    "forget_bias": init.forget_bias(50, init.uniform(-1.0, 0.0)),
     "glorot_normal": init.glorot_normal(),
     "glorot_uniform": init.glorot_uniform(),
     "he_normal": init.he_normal(),

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from .. import arrays, init
 from ..errors import ShapeError
 from ..expressions import TensorSymbol
-from ..init import Initializer
 from ..language import matmul, shape, transpose
 from ..scan import scan
 from ..shapes import Shape, text
@@ -114,29 +111,6 @@ class SimpleRNN(Recurrent):
         return (self.activation(z),)
 
 
-class _ForgetBias(Initializer):
-    """Another initialiser, with ones for the forget gate."""
-
-    def __init__(self, units: int, other: Any) -> None:
-        object.__setattr__(self, "units", units)
-        object.__setattr__(self, "other", other)
-
-    units: int
-    other: Any
-
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        value = (
-            self.other.sample(shape, rng)
-            if isinstance(self.other, Initializer)
-            else np.broadcast_to(np.asarray(self.other, float), shape).copy()
-        )
-        value[self.units : 2 * self.units] = 1
-        return np.asarray(value)
-
-    def __repr__(self) -> str:
-        return f"forget_bias({self.units}, {self.other!r})"
-
-
 class LSTM(Recurrent):
     """Long short-term memory, with the gates in the order of Keras: input, forget, cell, output.
 
@@ -173,7 +147,7 @@ class LSTM(Recurrent):
     def __init__(self, units: int, *args: Any, unit_forget_bias: bool = True, **kw: Any) -> None:
         super().__init__(units, *args, **kw)
         if unit_forget_bias:
-            self.bias_initializer = _ForgetBias(self.units, self.bias_initializer)
+            self.bias_initializer = init.forget_bias(self.units, self.bias_initializer)
 
     def step(self, state: tuple[Any, ...], z: Any) -> tuple[Any, ...]:
         """The gates."""
