@@ -29,7 +29,7 @@ def logistic(samples, features):
         random = np.random.default_rng(0)
         x = random.standard_normal((samples, features), dtype=np.float32)
         y = (x[:, 0] > 0).astype(np.float32)
-        start = cast("float32", np.zeros(features)) + (np.zeros((), np.float32),)
+        start = cast("float32", np.zeros(features), 0.0)
         return Problem((x, y), start, None, 1000)
 
     def with_symdiff(problem):

@@ -76,84 +76,9 @@ def numpy_run(problem, rule):
 
 def numba_run(problem, rule):
     """Matrix products by BLAS, all else in loops; ``rule`` is SGD with momentum, or Adam."""
-    import numba
+    from .loops.numba_mlp import numba_mlp
 
-    from .loops.numba_rules import adam, adam_constants, momentum
-    from .rules import Adam
-
-    is_adam = isinstance(rule, Adam)
-
-    @numba.njit(cache=True, fastmath=True)
-    def train(x, t, order, flat, weights, biases, weight_gradients, bias_gradients,
-              hidden, deltas, scales, constants):  # fmt: skip
-        p, g, m, v = flat
-        batch, layers, zero = order.shape[1], len(weights), np.float32(0)
-        for k in range(order.shape[0]):
-            for i in range(batch):
-                hidden[0][i] = x[order[k, i]]
-            for layer in range(layers):
-                h, b = hidden[layer + 1], biases[layer]
-                np.dot(hidden[layer], weights[layer], h)
-                for i in range(batch):
-                    for j in range(b.size):
-                        h[i, j] += b[j]
-                        if layer < layers - 1:
-                            h[i, j] = max(h[i, j], zero)
-            d, out = deltas[layers], hidden[layers]
-            for i in range(batch):
-                top, total = out[i].max(), zero
-                for j in range(out.shape[1]):
-                    d[i, j] = np.exp(out[i, j] - top)
-                    total += d[i, j]
-                for j in range(out.shape[1]):
-                    d[i, j] /= total * np.float32(batch)
-                d[i, t[order[k, i]]] -= np.float32(1 / batch)
-            for layer in range(layers - 1, -1, -1):
-                d, h, gb = deltas[layer + 1], hidden[layer], bias_gradients[layer]
-                np.dot(h.T, d, weight_gradients[layer])
-                gb[:] = zero
-                for i in range(batch):
-                    for j in range(gb.size):
-                        gb[j] += d[i, j]
-                if layer > 0:
-                    below = deltas[layer]
-                    np.dot(d, weights[layer].T, below)
-                    for i in range(batch):
-                        for j in range(below.shape[1]):
-                            below[i, j] = below[i, j] if h[i, j] > zero else zero
-            if is_adam:
-                adam(p, g, m, v, (scales[k, 0], scales[k, 1]), constants)
-            else:
-                momentum(p, g, m, constants[0], constants[1])
-
-    sizes = [problem.start[0].shape[0], *(b.size for b in problem.start[1::2])]
-    batch = problem.order.shape[1]
-    if is_adam:
-        scales, constants = (
-            rule.scales(problem.steps, problem.dtype),
-            adam_constants(rule, problem.dtype),
-        )
-    else:
-        constants = (np.float32(rule.rate), np.float32(rule.momentum))
-        scales = np.empty((0, 2), np.float32)
-    whole = np.concatenate([a.ravel() for a in problem.start])
-    hidden = tuple(np.empty((batch, s), np.float32) for s in sizes)
-    deltas = tuple(np.empty((batch, s), np.float32) for s in sizes)
-
-    def run(steps):
-        flat = (whole.copy(), *(np.zeros_like(whole) for _ in range(3)))
-        parameters, gradients = (views(a, problem.start) for a in flat[:2])
-        train(*problem.data, problem.order[:steps], flat, tuple(parameters[::2]),
-              tuple(parameters[1::2]), tuple(gradients[::2]), tuple(gradients[1::2]),
-              hidden, deltas, scales, constants)  # fmt: skip
-        return parameters
-
-    return run
-
-
-def views(flat, like):
-    ends = np.cumsum([a.size for a in like])[:-1]
-    return [p.reshape(a.shape) for p, a in zip(np.split(flat, ends), like, strict=True)]
+    return numba_mlp(problem, rule)
 
 
 def jax_run(problem, rule):

@@ -15,10 +15,9 @@ def jax_loop(problem, loss, rule):
 
     @partial(jax.jit, static_argnames="steps")
     def train(parameters, data, order, scales, steps):
+        samples = order
         if problem.one_by_one:  # all samples in order beforehand: a scan reads them fastest
             samples = [a[order[:, 0]] for a in data]
-        else:
-            samples = order
 
         def step(carry, now):
             parameters, state = carry

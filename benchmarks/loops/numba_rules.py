@@ -1,17 +1,17 @@
-"""Updates of flat arrays, for the kernels written by hand."""
+"""Updates of flat arrays, for the kernels written by hand; all in float32."""
 
 import numba
 import numpy as np
 
 
-def adam_constants(rule, dtype):
-    """β₁, 1 − β₁, β₂, 1 − β₂ in the dtype: Numba computes in float64 otherwise."""
-    return tuple(dtype.type(c) for c in (rule.beta1, 1 - rule.beta1, rule.beta2, 1 - rule.beta2))
+def adam_constants(rule):
+    """β₁, 1 − β₁, β₂, 1 − β₂; of Python's numbers Numba would compute in float64."""
+    return tuple(np.float32(c) for c in (rule.beta1, 1 - rule.beta1, rule.beta2, 1 - rule.beta2))
 
 
 @numba.njit(cache=True, fastmath=True)
 def adam(p, g, m, v, scale, constants):
-    """One step of Adam on flat arrays, in place; ``scale`` is that of the step."""
+    """One step of Adam in place; ``scale`` is that of the step."""
     beta1, rest1, beta2, rest2 = constants
     rate, epsilon = scale
     for i in range(p.size):
@@ -22,7 +22,7 @@ def adam(p, g, m, v, scale, constants):
 
 @numba.njit(cache=True, fastmath=True)
 def momentum(p, g, v, rate, factor):
-    """One step of gradient descent with momentum on flat arrays, in place."""
+    """One step of gradient descent with momentum in place."""
     for i in range(p.size):
         v[i] = factor * v[i] + g[i]
         p[i] -= rate * v[i]

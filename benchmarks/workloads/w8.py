@@ -16,8 +16,8 @@ def problem(quick=False):
     samples, steps = (2000, 4) if quick else (1_000_000, STEPS)
     x = random.standard_normal((samples, 100), dtype=np.float32)
     y = x @ random.standard_normal(100, dtype=np.float32) > random.normal(0, 5, samples)
-    start = cast("float32", np.zeros(100), 0)
-    return Problem((x, y.astype(np.float32)), (start[0], np.zeros((), np.float32)), None, steps)
+    start = cast("float32", np.zeros(100), 0.0)
+    return Problem((x, y.astype(np.float32)), start, None, steps)
 
 
 def loss(parameters, x, y):
