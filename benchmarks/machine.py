@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -49,9 +50,23 @@ def versions():
     return found
 
 
+def commit():
+    """The commit of the checkout, with a + where files differ from it; None without git."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        run = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return run.stdout.strip()
+
+
 def describe():
     """The lines at the head of a table."""
     packages = ", ".join(f"{k} {v}" for k, v in versions().items())
+    here = commit()
+    packages = f"this checkout at {here}, {packages}" if here else packages
     return [
         f"* Date: {datetime.date.today().isoformat()}",
         f"* Processor: {processor()}{vector_units()}, {cores()} cores",

@@ -79,8 +79,10 @@ class Worker:
         end = time.monotonic() + self._timeout
         text = b""
         while not text.endswith(b"\n"):
-            ready, _, _ = select.select([self._process.stdout], [], [], end - time.monotonic())
+            left = max(0.0, end - time.monotonic())
+            ready, _, _ = select.select([self._process.stdout], [], [], left)
             if not ready:
+                self._process.kill()
                 raise WorkerFailed(f"no answer within {self._timeout:.0f} s")
             part = os.read(self._process.stdout.fileno(), 65536)
             if not part:

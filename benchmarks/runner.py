@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median
@@ -26,12 +27,15 @@ class Options:
         A run that would take more seconds than this has fewer steps.
     timeout : float
         A system that does not answer for so many seconds has failed.
+    pause : float
+        Seconds between two runs: threads of some libraries spin for 0.2 s after their last work.
     """
 
     quick: bool = False
     rounds: int = 5
     limit: float = 3.0
     timeout: float = 900.0
+    pause: float = 0.25
 
 
 @dataclass
@@ -135,6 +139,8 @@ def run_workload(name, systems, options, say=print):
             running = [r for r in outcome.results if r.failure is None]
             turn = number % max(1, len(running))
             for result in running[turn:] + running[:turn]:  # nobody always runs after the same
+                if not options.quick:
+                    time.sleep(options.pause)
                 attempt(result, lambda r: measure(workers[r.system], r))
         compare(outcome, workers)
     return outcome
@@ -169,9 +175,9 @@ def settle(worker, result, steps, options):
     """Choose the steps of a run so that it keeps the limit, and warm up with them."""
     seconds = worker.ask("run", result.steps)["seconds"] / result.steps
     if seconds * steps > options.limit:
-        steps = max(result.steps, int(options.limit / seconds))
-    result.steps = min(result.steps if steps < result.steps else steps, steps)
-    worker.ask("run", result.steps)
+        steps = max(1, int(options.limit / seconds))
+    result.steps = steps
+    worker.ask("run", steps)
 
 
 def measure(worker, result):
