@@ -172,12 +172,23 @@ def total(reply):
 
 
 def settle(worker, result, steps, options):
-    """Choose the steps of a run so that it keeps the limit, and warm up with them."""
-    seconds = worker.ask("run", result.steps)["seconds"] / result.steps
-    if seconds * steps > options.limit:
-        steps = max(1, int(options.limit / seconds))
-    result.steps = steps
-    worker.ask("run", steps)
+    """Choose the steps of a run so that it keeps the limit, and warm up with them.
+
+    A run of few steps is mostly preparation, so the steps grow until a run tells the time of one.
+    """
+    count = result.steps
+    while True:
+        worker.ask("run", count)  # some compile for each number of steps
+        seconds = worker.ask("run", count)["seconds"]
+        if seconds * steps <= options.limit * count:
+            count = steps
+            break
+        if seconds >= options.limit / 8:
+            count = max(1, int(options.limit * count / seconds))
+            break
+        count = min(steps, 8 * count)
+    result.steps = count
+    worker.ask("run", count)
 
 
 def measure(worker, result):

@@ -78,7 +78,7 @@ def fake_workload(**functions):
 
 
 class FakeWorker:
-    """Answers as a worker would; a step takes ``seconds``."""
+    """Answers as a worker would; a run of ours takes 0.01 s beside its steps."""
 
     def __init__(self, name, system, *_):
         self.system = system.name
@@ -90,12 +90,14 @@ class FakeWorker:
         pass
 
     def ask(self, do, steps, loss=False):
-        seconds, factor = {"symdiff": (0.001, 0.5), "NumPy": (0.004, 0.5), "JAX": (0.1, 0.6)}[
-            self.system
-        ]
+        begin, step, factor = {
+            "symdiff": (0.01, 0.001, 0.5),
+            "NumPy": (0.0, 0.004, 0.5),
+            "JAX": (0.0, 0.1, 0.6),
+        }[self.system]
         if self.system == "JAX" and do == "run" and steps > 50:
             raise WorkerFailed("too many steps")
-        reply = {"seconds": seconds * steps, "prepared": 1.0, "memory": None}
+        reply = {"seconds": begin + step * steps, "prepared": 1.0, "memory": None}
         return reply | ({"loss": factor**steps} if loss else {})
 
 
@@ -108,15 +110,15 @@ def test_losses_and_limits(monkeypatch):
     outcome = runner.run_workload("W0", chosen, options, say=lambda text: None)
     ours, numpy, jax = outcome.results
     assert outcome.reference == "symdiff"
-    # 0.2 s are all steps of ours, 50 of NumPy's, and 2 of JAX's, the fewest there are.
+    # 0.2 s are all steps of ours, 50 of NumPy's, and 2 of JAX's.
     assert (ours.steps, numpy.steps, jax.steps) == (100, 50, 2)
-    assert ours.per_step == pytest.approx(0.001) and numpy.per_step == pytest.approx(0.004)
-    assert ours.cold == pytest.approx(1.002)
+    assert ours.per_step == pytest.approx(0.0011) and numpy.per_step == pytest.approx(0.004)
+    assert ours.cold == pytest.approx(1.012)
     # Each loss is compared with ours after as many steps.
     assert not outcome.disagrees(numpy) and numpy.reference == 0.5**50
     assert outcome.disagrees(jax) and jax.difference() == pytest.approx(0.11 / 0.36)
     text = table.report([outcome], [], options)
-    assert "4 000 (4×)" in text and "100 000 (100×) ≠" in text and "**disagrees**" in text
+    assert "4 000 (3.64×)" in text and "100 000 (90.9×) ≠" in text and "**disagrees**" in text
 
 
 def test_a_loss_that_is_not_a_number_disagrees():
@@ -141,7 +143,7 @@ def test_a_system_that_fails_is_reported(monkeypatch):
     outcome = runner.run_workload("W0", systems.choose(["numpy"]), options, say=said.append)
     assert "W0  NumPy: ValueError: no luck" in said
     text = table.report([outcome], [(systems.by_name("JAX"), ["jax"])], options)
-    assert "ValueError: no luck" in text and "| W0 | 1 000 | failed |" in text
+    assert "ValueError: no luck" in text and "| W0 | 3 500 | failed |" in text
     assert "Left out: JAX, jax not installed" in text
 
 

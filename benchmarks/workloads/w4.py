@@ -7,7 +7,7 @@ from ..rules import SGD
 
 STEPS = 100_000
 FIRST = 500
-TOLERANCE = 1e-2  # the loss nears zero, where the last bits of float32 count
+TOLERANCE = 1e-3  # the loss nears zero, where the last bits of float32 count
 RULE = SGD(1.0)
 
 
