@@ -31,7 +31,14 @@ def _fold(node: Node) -> Node | None:
     values = [i.attributes[0] for i in node.inputs]
     if all(v.is_Rational for v in values):
         return number(_FOLD[node.operation](*values))
+    if is_a(node, "multiply") and all(v.is_Rational or v.is_Float for v in values):
+        result = float(values[0]) * float(values[1])
+        return number(sp.Float(result)) if _MODEST[0] < abs(result) < _MODEST[1] else None
     return None
+
+
+_MODEST = (1e-100, 1e100)
+"""Products of floats that are folded: what they multiply may be large or small itself."""
 
 
 def _is_constant(node: Node) -> bool:

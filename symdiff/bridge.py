@@ -395,6 +395,8 @@ def to_sympy(roots: Iterable[Node]) -> list[Any]:
     made: dict[Node, Any] = {}
     for node in nodes:
         made[node] = from_node(node, [made[i] for i in node.inputs], evaluate)
+        # SymPy asks the parts first, and where they know the answer it goes no deeper.
+        getattr(made[node], "is_commutative", None)
     return [made[r] for r in roots]
 
 

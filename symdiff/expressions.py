@@ -27,6 +27,7 @@ class TensorExpression(sp.Expr):
     __slots__ = ()
     _op_priority = 1000.0
     __array_ufunc__ = None  # NumPy leaves ``array * tensor`` to us
+    is_number = False  # SymPy would ask all parts of a deep expression, one inside the other
     _iterable = False  # SymPy would take an expression apart that can be iterated over
 
     @property

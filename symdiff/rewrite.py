@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .algebra import ALGEBRA
-from .graph import Node, apply, walk
+from .graph import Node, apply
 from .resolve import resolve
 from .rules import Rule
 from .stability import STABILITY
@@ -27,8 +27,8 @@ def _index(rules: Sequence[Rule]) -> dict[str, list[Rule]]:
 
 Applied = list[tuple[Rule, Node, Node]]
 
-_LIMIT = 64
-"""Rewrites of one node in a row; rules that undo each other would never end."""
+_LIMIT = 128
+"""Forms that one node may have in a row; rules that undo each other would never end."""
 
 
 class Rewriter:
@@ -45,34 +45,48 @@ class Rewriter:
 
     def __call__(self, roots: Sequence[Node]) -> list[Node]:
         """Rewrite what lies below ``roots``."""
-        for node in walk(roots, self._done):
-            inputs = tuple(self._done[i] for i in node.inputs)
-            new = node
-            if inputs != node.inputs:
-                new = apply(node.operation, *inputs, attributes=node.attributes)
-            result = self._done[new] if new in self._done else self._fixpoint(new)
-            self._done[node] = result
-            self._done[result] = result
+        for root in roots:
+            if root not in self._done:
+                self._settle(root)
         return [self._done[r] for r in roots]
 
-    def _fixpoint(self, node: Node) -> Node:
-        for _ in range(_LIMIT):
-            for rule in self._table.get(node.operation, ()):
-                new = rule.apply(node)
-                if new is not None and new is not node:
-                    if self._applied is not None and rule in STABILITY:
-                        self._applied.append((rule.told(node, new), node, new))
-                    node = self._settle_inputs(new)
-                    break
-            else:
-                return node
-        return node
+    def _settle(self, root: Node) -> None:
+        """Rewrite one node, after its inputs and those of what it becomes.
 
-    def _settle_inputs(self, node: Node) -> Node:
-        inputs = tuple(self(node.inputs))
-        if inputs == node.inputs:
-            return node
-        return apply(node.operation, *inputs, attributes=node.attributes)
+        The stack holds the forms that each node under way has had; Python's own would overflow,
+        where a rule moves a factor along a deep chain.
+        """
+        stack = [[root]]
+        while stack:
+            forms = stack[-1]
+            node = forms[-1]
+            if node not in self._done:
+                waiting = next((i for i in node.inputs if i not in self._done), None)
+                if waiting is not None:
+                    stack.append([waiting])
+                    continue
+                inputs = tuple(self._done[i] for i in node.inputs)
+                if inputs != node.inputs:
+                    forms.append(apply(node.operation, *inputs, attributes=node.attributes))
+                    continue
+                new = self._rewritten(node) if len(forms) <= _LIMIT else None
+                if new is not None:
+                    forms.append(new)
+                    continue
+                self._done[node] = node
+            for form in forms:
+                self._done[form] = self._done[node]
+            stack.pop()
+
+    def _rewritten(self, node: Node) -> Node | None:
+        """What the first rule that applies makes of a node."""
+        for rule in self._table.get(node.operation, ()):
+            new = rule.apply(node)
+            if new is not None and new is not node:
+                if self._applied is not None and rule in STABILITY:
+                    self._applied.append((rule.told(node, new), node, new))
+                return new
+        return None
 
 
 def algebra(roots: Sequence[Node]) -> list[Node]:

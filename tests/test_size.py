@@ -114,6 +114,27 @@ def test_chains_20000_deep():
     np.testing.assert_allclose(sd.evaluate(sd.sum(vector), {v: [0.7] * 3}), numbers.sum())
 
 
+def test_gradients_of_deep_chains_with_factors():
+    """Rules that move a constant factor out do not recurse through the chain."""
+    depth = 1500
+    x, v = sp.Symbol("x"), sd.tensor("v", 3)
+    chain, vector = x, v
+    for _ in range(depth):
+        chain = sp.sin(chain, evaluate=False)
+        vector = sd.tanh(vector) * 1.01
+    value, slope = 0.7, 1.0
+    for _ in range(depth):
+        value, slope = np.sin(value), slope * np.cos(value)
+    assert sd.evaluate(sd.gradient(chain, x), {x: 0.7}) == pytest.approx(slope, rel=1e-9)
+    value, slope = np.array([0.1, -0.2, 0.3]), np.ones(3)
+    for _ in range(depth):
+        slope = slope * 1.01 * (1 - np.tanh(value) ** 2)
+        value = np.tanh(value) * 1.01
+    gradient = sd.gradient(sd.sum(vector**2) / 2, v)
+    got = sd.evaluate(gradient, {v: [0.1, -0.2, 0.3]})
+    np.testing.assert_allclose(got, slope * value, rtol=1e-8)
+
+
 def test_a_chain_of_stable_functions_is_built_in_linear_time(monkeypatch):
     """Building on an expression visits the new part only."""
     visited = []
