@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from symdiff import modes, optimizers
 from symdiff.bridge import to_graph
-from symdiff.graph import Node, apply, number, substitute, walk
+from symdiff.graph import Node, apply, number, rebuild, substitute, walk
 from symdiff.rewrite import algebra
 from symdiff.shapes import Size, concrete_shape
 from symdiff.update_rule import UpdateSymbol
@@ -72,7 +73,7 @@ class UpdateRule:
             (value,) = substitute([to_graph(expression)], current)
             current[to_graph(symbol)] = value
         written = [optimizers.parameter, *self.vectors, *self.scalars]
-        values = algebra([current[to_graph(s)] for s in written])
+        values = rebuild(algebra([current[to_graph(s)] for s in written]), _without_cancellation)
         self.constants = self._constants(values, optimizer)
         values = substitute(values, {n: leaf for n, (leaf, _) in self.constants.items()})
         self.results = {
@@ -105,6 +106,18 @@ class UpdateRule:
         parts = [np.full(parameters, self.initial[s], dtype) for s in self.vectors]
         parts += [np.full(1, self.initial[s], dtype) for s in self.scalars]
         return np.concatenate(parts) if parts else np.zeros(1, dtype)
+
+
+def _without_cancellation(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """``1 - b^t`` as ``-expm1(t log b)``: in float32, 1 - 0.999 has four right digits."""
+    if node.operation == "subtract" and inputs[0].is_number(1) and inputs[1].operation == "power":
+        base, exponent = inputs[1].inputs
+        if base.is_number() and 0 < float(base.attributes[0]) < 1:
+            log = number(sp.Float(math.log(float(base.attributes[0]))))
+            return apply("negative", apply("expm1", apply("multiply", exponent, log)))
+    if inputs == node.inputs:
+        return node
+    return apply(node.operation, *inputs, attributes=node.attributes)
 
 
 def _stretch(node: Node, shape: tuple[Any, ...]) -> Node:

@@ -626,3 +626,14 @@ def test_unusual_options_are_refused():
     ):  # fmt: skip
         with pytest.raises((sd.SymdiffError, ValueError, TypeError)):
             linear().fit(linear_data(), **how)
+
+
+def test_the_corrections_of_adam_are_accurate_in_float32():
+    """``1 - 0.999`` has four right digits in float32; so would the first steps."""
+    w = sd.tensor("w", 1)
+    found = {}
+    for dtype in ("float32", "float64"):
+        trainer = codegen.Trainer(3 * sd.sum(w), {w: 0.0}, sd.optimizers.Adam(1e-3), dtype=dtype)
+        trainer.fit(steps=3)
+        found[dtype] = float(trainer.parameters[w][0])
+    assert found["float32"] == pytest.approx(found["float64"], rel=5e-7)
