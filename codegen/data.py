@@ -44,8 +44,9 @@ class Plan:
 
     def weights(self, start: int, count: int) -> np.ndarray:
         """The number of samples of steps ``start … start + count - 1``."""
-        sizes = np.diff(self.offsets)
-        return sizes[np.arange(start, start + count) % self.per_pass]
+        places = np.arange(start, start + count) % self.per_pass
+        sizes: np.ndarray = self.offsets[places + 1] - self.offsets[places]
+        return sizes
 
 
 def whole_number(value: Any, name: str, least: int) -> int:
@@ -120,12 +121,13 @@ def _given(order: Any, samples: int | None) -> Plan:
     if flat.dtype.kind not in "iu":
         raise InvalidArgument(f"order= must hold integers, got dtype {flat.dtype}")
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    wrong = (flat < -samples) | (flat >= samples)
-    if wrong.any():
-        place = int(np.argmax(wrong))
+    if flat.min() < -samples or flat.max() >= samples:
+        place = int(np.argmax((flat < -samples) | (flat >= samples)))
         step = int(np.searchsorted(offsets, place, side="right")) - 1
         raise IndexOutOfRange(
             f"order=: step {step} names sample {flat[place]}, there are {samples}"
         )
-    flat = np.where(flat < 0, flat + samples, flat).astype(np.int64)
+    if flat.min() < 0:
+        flat = np.where(flat < 0, flat + samples, flat)
+    flat = flat.astype(np.int64)
     return Plan(flat, offsets, counts.size, False, True, False)
