@@ -165,6 +165,11 @@ def _erfinv_partial(position: int, x: sp.Expr) -> sp.Expr:
     return sp.sqrt(sp.pi) / 2 * sp.exp(sp.erfinv(x) ** 2)
 
 
+def _gated(x: Any, gate: Any) -> Any:
+    """``x * gate``, and 0 where a gate is closed for minus infinity."""
+    return np.where(x == -np.inf, np.zeros_like(x), x * gate)
+
+
 def _sigmoid(x: Any) -> Any:
     return scipy_function("expit")(x)
 
@@ -241,8 +246,8 @@ _ROWS: list[Operation] = [
     _row("relu", fn.relu, lambda x: np.maximum(x, np.zeros_like(x))),
     _row("leaky_relu", fn.leaky_relu, lambda x, s: np.where(np.asarray(x) > 0, x, s * x)),
     _row("elu", fn.elu, lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0)))),
-    _row("gelu", fn.gelu, lambda x: x * scipy_function("ndtr")(x)),
-    _row("silu", fn.silu, lambda x: x * _sigmoid(x)),
+    _row("gelu", fn.gelu, lambda x: _gated(x, scipy_function("ndtr")(x))),
+    _row("silu", fn.silu, lambda x: _gated(x, _sigmoid(x))),
     _row("logit", fn.logit, scipy_function("logit")),
     _row("xlogy", fn.xlogy, scipy_function("xlogy")),
     _row("log1p", fn.log1p, _real(np.log1p)),

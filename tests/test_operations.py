@@ -506,3 +506,10 @@ def test_accuracy_where_the_textbook_form_cancels():
             right = float(mpmath.log1p(mpmath.exp(at)))
             assert sd.evaluate(sd.softplus(x), {x: at}) == pytest.approx(right, rel=1e-15)
             assert sd.evaluate(sd.log_sigmoid(x), {x: -at}) == pytest.approx(-right, rel=1e-15)
+
+
+@pytest.mark.parametrize("function", [sd.silu, sd.gelu], ids=["silu", "gelu"])
+def test_gated_functions_at_infinity(function):
+    v = sd.tensor("v", 3)
+    data = [-np.inf, np.inf, -1e300]
+    np.testing.assert_array_equal(sd.evaluate(function(v), {v: data}), [0, np.inf, 0])

@@ -146,11 +146,12 @@ def elu(x, alpha):
 """, "expm1"),
     "gelu": _helper("""
 def gelu(x):
-    return x * (real(0.5) * real(math.erfc(-x * real(0.7071067811865476))))
+    gate = real(0.5) * real(math.erfc(-x * real(0.7071067811865476)))
+    return real(0) if x == -np.inf else x * gate
 """),
     "silu": _helper("""
 def silu(x):
-    return x / (real(1) + exp(-x))
+    return real(0) if x == -np.inf else x / (real(1) + exp(-x))
 """, "exp"),
     "logit": _helper("""
 def logit(p):
