@@ -6,8 +6,8 @@ that dropout is on while the network is trained and off when it is used.
 
     python examples/digits_convolution.py --picture digits_convolution.png
 
-The data are scikit-learn's 1797 images of 8 x 8 pixels; nothing is downloaded. Other splits and
-seeds than the ones below give 98 to 99.5 %.
+The data are scikit-learn's 1797 images of 8 x 8 pixels; nothing is downloaded. Three splits with
+two seeds each gave 98.6 to 99.4 %.
 """
 
 import argparse
@@ -34,11 +34,10 @@ def main(picture="digits_convolution.png", epochs=25, progress=True):
     model = Sequential(
         [
             Conv2D(16, 3, padding="same", activation="relu"),
-            MaxPool2D(2),
-            Conv2D(32, 3, padding="same", activation="relu"),
+            Conv2D(16, 3, padding="same", activation="relu"),
             MaxPool2D(2),
             Flatten(),
-            Dropout(0.3),
+            Dropout(0.4),
             Dense(10),
         ]
     )
@@ -50,9 +49,8 @@ def main(picture="digits_convolution.png", epochs=25, progress=True):
     print(sd.derive(loss, list(model.parameters)))
 
     heading(f"Training on {len(t_train)} images, {epochs} epochs of batches of 32")
-    trainer = codegen.Trainer(
-        loss, model.parameters, sd.optimizers.Adam(2e-3), dtype="float32", seed=0
-    )
+    optimizer = sd.optimizers.Adam(4e-3 * 0.94**sd.epoch)  # smaller steps towards the end
+    trainer = codegen.Trainer(loss, model.parameters, optimizer, dtype="float32", seed=0)
     start = time.perf_counter()
     history = trainer.fit(
         {image: x_train, t: t_train}, epochs=epochs, batch_size=32, progress=progress
