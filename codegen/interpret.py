@@ -279,9 +279,7 @@ class Interpreter:
                 self._store(s.c.buffer, place, total)
 
     def _place(self, matrix: Matrix, row: int, column: int) -> tuple[Const, Const]:
-        """The index of an entry: the strides of matrices are those of their buffers."""
-        if self.value(matrix.offset) or matrix.stride != matrix.buffer.shape[1]:
-            raise NotImplementedError("a matrix that is a part of its buffer")
+        """The index of an entry in the buffer."""
         place = (column, row) if matrix.transposed else (row, column)
         return Const(place[0], "int"), Const(place[1], "int")
 

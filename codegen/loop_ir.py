@@ -164,12 +164,15 @@ class Loop:
 
 @dataclass
 class Matrix:
-    """A matrix in memory: ``buffer[offset + row * stride + column]``, or transposed."""
+    """A whole buffer with two axes, or its transpose."""
 
     buffer: Buffer
-    offset: Expr
-    stride: Expr
     transposed: bool = False
+
+    @property
+    def stride(self) -> Expr:
+        """The distance of two rows of the buffer."""
+        return self.buffer.shape[1]
 
 
 @dataclass
@@ -289,10 +292,8 @@ def expressions(statement: Statement) -> list[Expr]:
         return list(statement.sizes)
     if isinstance(statement, Block):
         return []
-    result = [statement.m, statement.n, statement.k]
-    for matrix in (statement.a, statement.b, statement.c):
-        result += [matrix.offset, matrix.stride]
-    return result
+    matrices = (statement.a, statement.b, statement.c)
+    return [statement.m, statement.n, statement.k, *(m.stride for m in matrices)]
 
 
 def walk(expression: Expr) -> Iterator[Expr]:
@@ -332,9 +333,6 @@ def map_statement(statement: Statement, function: Callable[[Expr], Expr | None])
     def new(expression: Expr) -> Expr:
         return map_expression(expression, function)
 
-    def matrix(m: Matrix) -> Matrix:
-        return Matrix(m.buffer, new(m.offset), new(m.stride), m.transposed)
-
     match statement:
         case Store():
             index = tuple(map(new, statement.index))
@@ -355,7 +353,7 @@ def map_statement(statement: Statement, function: Callable[[Expr], Expr | None])
             return Routine(statement.name, statement.buffers, sizes, statement.formula)
         case Gemm():
             return Gemm(
-                matrix(statement.c), matrix(statement.a), matrix(statement.b),
+                statement.c, statement.a, statement.b,
                 new(statement.m), new(statement.n), new(statement.k),
                 statement.accumulate, statement.formula,
             )  # fmt: skip

@@ -495,7 +495,7 @@ class Lowering:
     def _matrix(self, operand: Node) -> Matrix:
         source = operand_source(operand)
         buffer = self.buffers.get(source) or self._leaf_buffer(source)
-        return Matrix(buffer, const(0), buffer.shape[1], transposed=operand is not source)
+        return Matrix(buffer, transposed=operand is not source)
 
     def _leaf_buffer(self, node: Node) -> Buffer:
         if node.operation == "symbol":
@@ -528,9 +528,8 @@ class Lowering:
         a, b = node.inputs
         left, right = self._matrix(a), self._matrix(b)
         m, k, n = (self.sizes.expression(d) for d in (a.shape[0], a.shape[1], b.shape[1]))
-        target = Matrix(buffer, const(0), buffer.shape[1])
         accumulate = node in self.plan.reduces
-        self._statements.append(Gemm(target, left, right, m, n, k, accumulate, text))
+        self._statements.append(Gemm(Matrix(buffer), left, right, m, n, k, accumulate, text))
 
 
 def _wrap(

@@ -151,10 +151,9 @@ class _Check:
     def gemm(self, s: Gemm) -> None:
         for matrix in (s.a, s.b, s.c):
             self.buffer(matrix.buffer)
-            self.expression(matrix.offset)
-            self.expression(matrix.stride)
             if len(matrix.buffer.shape) != 2 or matrix.buffer.dtype != "real":
                 self.fail(f"{matrix.buffer} is no matrix of real numbers")
+            self.expression(matrix.stride)
         for size in (s.m, s.n, s.k):
             self.expression(size)
         c = s.c.buffer

@@ -8,6 +8,7 @@ are counted as Keras does: of a matrix ``(in, out)`` its sizes, of a kernel
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Initializer:
+class Initializer(ABC):
     """Base of the initialisers."""
 
     def sample(self, shape: Sequence[int] | int, rng: np.random.Generator) -> np.ndarray:
@@ -88,8 +89,9 @@ class Initializer:
         """Draw an array: the same as :meth:`sample`."""
         return self.sample(shape, rng)
 
+    @abstractmethod
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-        raise NotImplementedError
+        """The array, in any floating type."""
 
 
 def _sizes(shape: Sequence[int] | int) -> tuple[int, ...]:

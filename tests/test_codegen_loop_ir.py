@@ -249,7 +249,7 @@ FOUR = const(4)
 
 def gemm(c, m=FOUR, n=FOUR, k=FOUR, accumulate=False):
     other = Buffer("D", [N, N], "real", "data", array="D")
-    return Gemm(*(Matrix(x, const(0), N) for x in (c, other, other)), m, n, k, accumulate)
+    return Gemm(*(Matrix(x) for x in (c, other, other)), m, n, k, accumulate)
 
 
 GOOD = [

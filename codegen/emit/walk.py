@@ -393,11 +393,11 @@ class Walk:
 
     def _matrix(self, matrix: Matrix) -> str:
         buffer = matrix.buffer
-        offset = matrix.offset
+        offset: Expr = const(0)
         whole = buffer.space != "private" and buffer.row_axis is not None
         if whole and self._phase is not None and self._phase.kind == "rows":
             first = Var("tile_first", "int")
-            offset = plus(offset, times(first, matrix.stride) if buffer.row_axis == 0 else first)
+            offset = times(first, matrix.stride) if buffer.row_axis == 0 else first
         return f"at({buffer.name}, {self.text(offset)})"
 
     # --- phases --------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ class Parameter:
     momentum: float | None = None
 
 
-class Layer:
+class Layer(ABC):
     """Base of the layers: a function of an expression that owns parameters.
 
     A layer of a user's own says in ``specify`` what parameters it has for an input, and in
@@ -83,9 +84,7 @@ class Layer:
     """
 
     def __init__(self, name: str | None = None) -> None:
-        if name is not None and (not isinstance(name, str) or not name):
-            raise InvalidType(f"the name of a layer is a text that is not empty, got {name!r}")
-        self.name = name
+        self.name = layer_name(name)
         self._symbols: dict[str, TensorSymbol] | None = None
         self._starts: dict[str, Any] = {}
 
@@ -95,9 +94,9 @@ class Layer:
         """The parameters for an input of this shape, by role; raises where it does not fit."""
         return {}
 
+    @abstractmethod
     def forward(self, x: Any, p: Mapping[str, TensorSymbol]) -> Any:
         """The result for an input, given the parameters by role."""
-        raise NotImplementedError
 
     # --- calling -------------------------------------------------------------------------
 
@@ -164,6 +163,13 @@ class Layer:
 
 
 # --- checks of arguments -----------------------------------------------------------------
+
+
+def layer_name(name: Any) -> str | None:
+    """A name given to a layer, or None."""
+    if name is not None and (not isinstance(name, str) or not name):
+        raise InvalidType(f"the name of a layer is a text that is not empty, got {name!r}")
+    return name
 
 
 def activation(value: Any) -> Callable[[Any], Any]:

@@ -9,7 +9,7 @@ from .. import convolution, init
 from ..errors import ShapeError
 from ..expressions import TensorSymbol
 from ..language import reshape, shape
-from ..shapes import Shape, text
+from ..shapes import Shape, product, text
 from .base import Layer, Parameter, activation, initializer, positive_int
 
 _activation = activation
@@ -78,28 +78,26 @@ class Conv2D(Layer):
         return self.activation(result + p["b"][:, None, None] if self.use_bias else result)
 
 
-class MaxPool2D(Layer):
-    """The largest element of each window; the arguments are those of ``sd.max_pool2d``."""
+class _Pool(Layer):
+    """Base of the pooling layers."""
 
     def __init__(
         self, size: Any = 2, stride: Any = None, padding: Any = 0, name: str | None = None
     ) -> None:
         super().__init__(name)
         self.size, self.stride, self.padding = size, stride, padding
+
+
+class MaxPool2D(_Pool):
+    """The largest element of each window; the arguments are those of ``sd.max_pool2d``."""
 
     def forward(self, x: Any, p: Mapping[str, TensorSymbol]) -> Any:
         """The pooled images."""
         return convolution.max_pool2d(x, self.size, self.stride, self.padding)
 
 
-class AvgPool2D(Layer):
+class AvgPool2D(_Pool):
     """The mean of each window; the arguments are those of ``sd.avg_pool2d``."""
-
-    def __init__(
-        self, size: Any = 2, stride: Any = None, padding: Any = 0, name: str | None = None
-    ) -> None:
-        super().__init__(name)
-        self.size, self.stride, self.padding = size, stride, padding
 
     def forward(self, x: Any, p: Mapping[str, TensorSymbol]) -> Any:
         """The pooled images."""
@@ -118,7 +116,4 @@ class Flatten(Layer):
 
     def forward(self, x: Any, p: Mapping[str, TensorSymbol]) -> Any:
         """The rows."""
-        size: Any = 1
-        for d in shape(x)[1:]:
-            size = size * d
-        return reshape(x, shape(x)[0], size)
+        return reshape(x, shape(x)[0], product(shape(x)[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,9 +76,9 @@ class Recurrent(Layer):
 
     states = 1
 
+    @abstractmethod
     def step(self, state: tuple[Any, ...], z: Any) -> tuple[Any, ...]:
         """The next state, given the sum of what comes from the input and from the state."""
-        raise NotImplementedError
 
 
 class SimpleRNN(Recurrent):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidArgument, InvalidType
 from ..expressions import TensorSymbol
-from .base import Layer
+from .base import Layer, layer_name
 
 
 class Sequential:
@@ -38,7 +38,7 @@ class Sequential:
     """
 
     def __init__(self, layers: Iterable[Any], name: str | None = None) -> None:
-        self.name = Layer(name).name
+        self.name = layer_name(name)
         self.layers = list(_flat(layers))
         if not self.layers:
             raise InvalidArgument("Sequential needs at least one layer")
