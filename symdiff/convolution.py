@@ -10,10 +10,11 @@ import sympy as sp
 from . import arrays
 from . import language as lang
 from . import structural_classes as kinds
-from .bridge import describe, to_graph
+from .bridge import to_graph
 from .errors import InvalidArgument, ShapeError
 from .language import as_number, shape
 from .shapes import Dimension, text
+from .structural import described
 
 __all__ = ["avg_pool2d", "conv1d", "conv2d", "max_pool2d"]
 
@@ -72,7 +73,7 @@ def _convolution(name: str, x: Any, kernel: Any, stride: Any, padding: Any, coun
         sizes = ", ".join("hw"[:count]) if count == 2 else "length"
         raise ShapeError(
             f"{name} takes an input (n, c_in, {sizes}) and a kernel (c_out, c_in, …), got "
-            f"{_described(x)} and {_described(kernel)}"
+            f"{described(to_graph(x))} and {described(to_graph(kernel))}"
         )
     around = _around(name, padding, shape(x)[2:], shape(kernel)[2:], strides)
     return kinds.Convolved.make([_padded(x, around, 0), kernel], (strides,))
@@ -130,7 +131,7 @@ def _windows(
     """Sliding windows over the last two axes, and whether anything was put around them."""
     x = as_number(x)
     if len(shape(x)) < 2:
-        raise ShapeError(f"{name} takes an input (n, c, h, w), got {_described(x)}")
+        raise ShapeError(f"{name} takes an input (n, c, h, w), got {described(to_graph(x))}")
     sizes = each(name, "size", size, 2, least=1)
     strides = sizes if stride is None else each(name, "stride", stride, 2, least=1)
     around = _around(name, padding, shape(x)[-2:], sizes, strides)
@@ -216,7 +217,3 @@ _NAMED_PADDING: dict[str, Callable[[Dimension, Dimension, int], tuple[int, int]]
     "valid": lambda size, window, stride: (0, 0),
     "same": _same,
 }
-
-
-def _described(x: Any) -> str:
-    return f"{describe(to_graph(x))} with shape {text(shape(x))}"

@@ -20,8 +20,8 @@ from .bridge import describe, instantiate, to_graph, to_sympy
 from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply, leaves, number, walk
 from .rewrite import ALGEBRA, Applied, Rewriter, algebra, stabilise
-from .shapes import broadcast, text
-from .structural import broadcast_to, multiply, unbroadcast, zeros
+from .shapes import broadcast
+from .structural import broadcast_to, described, multiply, unbroadcast, zeros
 
 Trace = dict[Node, tuple[Node, int]]
 """For each adjoint contribution: the forward node and the input position it came from."""
@@ -236,8 +236,7 @@ def loss_node(loss: Any, applied: Applied | None = None) -> Node:
         raise InvalidType(f"a loss must be a number, got {describe(root)} of dtype bool")
     if root.shape:
         raise ShapeError(
-            f"a loss must be a scalar, got {describe(root)} with shape {text(root.shape)}; "
-            "take sd.sum or sd.mean of it"
+            f"a loss must be a scalar, got {described(root)}; take sd.sum or sd.mean of it"
         )
     return stabilise([root], applied)[0]
 

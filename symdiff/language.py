@@ -24,7 +24,7 @@ from .expressions import TensorExpression, TensorSymbol, decode, encode
 from .graph import OPERATIONS, Node
 from .indexing import normalise_key
 from .shapes import Shape, broadcast, shape_of, text
-from .structural import complete_shape
+from .structural import complete_shape, described
 from .structural_classes import (
     STRUCTURAL_CLASSES,
     Broadcasted,
@@ -148,7 +148,7 @@ def combine(function: Callable[..., Any], *operands: Any) -> Any:
         return function(*arguments)
     expected = broadcast(*(n.shape for n in nodes))
     if expected is None:
-        listed = " and ".join(f"{describe(n)} with shape {text(n.shape)}" for n in nodes)
+        listed = " and ".join(map(described, nodes))
         raise ShapeError(
             f"shapes do not broadcast: {listed}; sizes must be equal or 1, aligned from the right"
         )
@@ -197,7 +197,7 @@ def reshape(a: Any, *shape_: Any) -> Any:
     new = complete_shape(shape(a), tuple(-1 if e == -1 else shape_of([e])[0] for e in entries))
     if new is None:
         raise ShapeError(
-            f"reshape: {describe(to_graph(a))} with shape {text(shape(a))} cannot take shape "
+            f"reshape: {described(to_graph(a))} cannot take shape "
             f"{text(entries)}: at most one size may be -1, and it must divide"
         )
     return a if new == shape(a) else Reshaped.make([a], (new,))

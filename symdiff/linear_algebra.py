@@ -11,10 +11,10 @@ from typing import Any
 from . import arrays
 from . import language as lang
 from . import structural_classes as kinds
-from .bridge import describe, to_graph
+from .bridge import to_graph
 from .errors import InvalidType, ShapeError
 from .language import as_number, shape
-from .shapes import text
+from .structural import described
 
 __all__ = ["cholesky", "det", "inv", "logdet", "matrix_power", "solve"]
 
@@ -117,7 +117,7 @@ def matrix_power(a: Any, n: int) -> Any:
     if len(sizes) < 2 or sizes[-1] != sizes[-2]:
         raise ShapeError(
             f"matrix_power takes a square matrix or a stack of them, got "
-            f"{describe(to_graph(base))} with shape {text(sizes)}"
+            f"{described(to_graph(base))}"
         )
     if n == 0:
         return lang.broadcast_to(arrays.eye(sizes[-1]), *sizes)

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import arrays
-from .bridge import describe, to_graph
+from .bridge import to_graph
 from .errors import InvalidArgument, ShapeError
 from .language import as_number, shape
 from .shapes import Dimension, text
+from .structural import described
 
 __all__ = [
     "binary_cross_entropy",
@@ -174,7 +175,7 @@ def cross_entropy(logits: Any, labels: Any, *, reduction: str = "mean") -> Any:
     """
     logits, labels = as_number(logits), as_number(labels)
     a, b = to_graph(logits), to_graph(labels)
-    operands = f"logits {describe(a)} with shape {text(a.shape)} and labels {_said(b)}"
+    operands = f"logits {described(a)} and labels {described(b)}"
     if not a.shape:
         raise ShapeError(
             f"cross_entropy: {operands}: logits need a last axis with one entry for each class; "
@@ -341,14 +342,10 @@ def _pair(loss: str, **operands: Any) -> tuple[Any, Any]:
     left, right = to_graph(a), to_graph(b)
     if left.shape and right.shape and left.shape != right.shape:
         raise ShapeError(
-            f"{loss}: {first_name} {_said(left)} and {second_name} {_said(right)} must have the "
-            f"same shape{_remedy(left.shape, right.shape)}"
+            f"{loss}: {first_name} {described(left)} and {second_name} {described(right)} must "
+            f"have the same shape{_remedy(left.shape, right.shape)}"
         )
     return a, b
-
-
-def _said(node: Any) -> str:
-    return f"{describe(node)} with shape {text(node.shape)}"
 
 
 def _remedy(a: tuple[Dimension, ...], b: tuple[Dimension, ...]) -> str:

@@ -17,8 +17,8 @@ from .graph import Attributes, Node, Operation, apply, number
 from .shapes import Shape, broadcast, text
 from .structural import (
     Numpy,
-    _describe,
     _row,
+    described,
     matmul,
     multiply,
     outer,
@@ -33,7 +33,7 @@ INDEFINITE = "the matrix is not positive definite: it has no Cholesky factor"
 
 def _check_square(name: str, a: Node) -> None:
     if a.rank < 2 or a.shape[-1] != a.shape[-2]:
-        raise ShapeError(f"{name} takes a square matrix or a stack of them, got {_describe(a)}")
+        raise ShapeError(f"{name} takes a square matrix or a stack of them, got {described(a)}")
 
 
 def _infer_same(name: str) -> Callable[[tuple[Node, ...], Attributes], tuple[Shape, str]]:
@@ -62,7 +62,7 @@ def _numpy(function: Callable[..., Any], problem: str) -> Numpy:
             return function(*real)
         except np.linalg.LinAlgError as error:
             raise LinearAlgebraError(
-                f"{node.operation} of {_describe(node.inputs[0])}: {problem}"
+                f"{node.operation} of {described(node.inputs[0])}: {problem}"
             ) from error
 
     return numpy
@@ -109,7 +109,7 @@ def _infer_solve(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shap
     rows = b.shape[0] if vector else b.shape[-2] if b.rank > 1 else None
     if batch is None or rows != a.shape[-1]:
         raise ShapeError(
-            f"solve: {_describe(a)} and {_describe(b)}: the right side must be a vector of "
+            f"solve: {described(a)} and {described(b)}: the right side must be a vector of "
             f"{a.shape[-1]} elements or a matrix of {a.shape[-1]} rows, and stacks must broadcast; "
             f"got {text(b.shape)}"
         )

@@ -9,16 +9,13 @@ import sympy as sp
 from . import arrays
 from . import language as lang
 from . import structural_classes as kinds
-from .bridge import describe, to_graph
+from .bridge import to_graph
 from .errors import InvalidArgument, ShapeError
 from .language import as_number, shape
-from .shapes import normalise_axes, text
+from .shapes import normalise_axes
+from .structural import described
 
 __all__ = ["diag", "dot", "einsum", "kron", "norm", "outer", "trace"]
-
-
-def _described(a: Any) -> str:
-    return f"{describe(to_graph(a))} with shape {text(shape(a))}"
 
 
 def trace(a: Any) -> Any:
@@ -40,7 +37,7 @@ def _square(a: Any, name: str) -> Any:
     a = as_number(a)
     sizes = shape(a)
     if len(sizes) != 2 or sizes[0] != sizes[1]:
-        raise ShapeError(f"{name} takes a square matrix, got {_described(a)}")
+        raise ShapeError(f"{name} takes a square matrix, got {described(to_graph(a))}")
     return a
 
 
@@ -85,7 +82,8 @@ def kron(a: Any, b: Any) -> Any:
     a, b = as_number(a), as_number(b)
     if len(shape(a)) != len(shape(b)) or len(shape(a)) not in (1, 2):
         raise ShapeError(
-            f"kron takes two vectors or two matrices, got {_described(a)} and {_described(b)}"
+            f"kron takes two vectors or two matrices, got {described(to_graph(a))} and "
+            f"{described(to_graph(b))}"
         )
     if len(shape(a)) == 1:
         return lang.reshape(outer(a, b), -1)
@@ -111,10 +109,12 @@ def norm(a: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if ord not in (None, "fro") and len(axes) != 1:
         raise InvalidArgument(
             f"norm: ord={ord!r} is the norm of vectors; name their axis with axis= for "
-            f"{_described(a)}"
+            f"{described(to_graph(a))}"
         )
     if ord == "fro" and len(axes) != 2:
-        raise InvalidArgument(f"norm: ord='fro' is the norm of matrices, got {_described(a)}")
+        raise InvalidArgument(
+            f"norm: ord='fro' is the norm of matrices, got {described(to_graph(a))}"
+        )
     size = arrays.absolute(a)
     if ord in (None, "fro", 2):
         return kinds.NormOver.make([a], (axes, bool(keepdims)))
@@ -153,13 +153,13 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     for letters, tensor in zip(inputs, tensors, strict=True):
         if len(letters) != len(shape(tensor)):
             raise ShapeError(
-                f"einsum: {letters!r} names {len(letters)} axes of {_described(tensor)}"
+                f"einsum: {letters!r} names {len(letters)} axes of {described(to_graph(tensor))}"
             )
         for letter, size in zip(letters, shape(tensor), strict=True):
             if sizes.setdefault(letter, size) != size:
                 raise ShapeError(
                     f"einsum: axis {letter!r} has size {sizes[letter]} and size {size} in "
-                    f"{_described(tensor)}"
+                    f"{described(to_graph(tensor))}"
                 )
     unknown = set(output) - set(sizes)
     if unknown:

@@ -28,7 +28,8 @@ from .shapes import (
 Numpy = Callable[..., Any]
 
 
-def _describe(node: Node) -> str:
+def described(node: Node) -> str:
+    """An operand and its shape, for an error message."""
     from .bridge import describe
 
     return f"{describe(node)} with shape {text(node.shape)}"
@@ -140,7 +141,7 @@ _NEED_ELEMENTS = ("max", "min", "argmax", "argmin")
 def _check_not_empty(node: Node, x: Any) -> None:
     if node.operation in _NEED_ELEMENTS and 0 in (x.shape[a] for a in node.attributes[0]):
         raise ShapeError(
-            f"{node.operation} of no elements: {_describe(node.inputs[0])} = {x.shape}"
+            f"{node.operation} of no elements: {described(node.inputs[0])} = {x.shape}"
         )
 
 
@@ -149,7 +150,7 @@ def _infer_reduction(name: str, result: str | None) -> Callable[..., tuple[Shape
         (x,) = inputs
         axes, keepdims = attributes
         if name in _NEED_ELEMENTS and 0 in (x.shape[a] for a in axes):
-            raise ShapeError(f"{name} of no elements: {_describe(x)}, axes {axes}")
+            raise ShapeError(f"{name} of no elements: {described(x)}, axes {axes}")
         dtype = result or ("real" if x.dtype == "real" else "int")
         return reduce_shape(x.shape, axes, keepdims), dtype
 
@@ -236,14 +237,14 @@ def _norm_adjoint(node: Node, g: Node) -> list[Node]:
 
 def _infer_matmul(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shape, str]:
     a, b = inputs
-    problem = f"matmul: {_describe(a)} @ {_describe(b)}" if 0 in (a.rank, b.rank) else ""
+    problem = f"matmul: {described(a)} @ {described(b)}" if 0 in (a.rank, b.rank) else ""
     if problem:
         raise ShapeError(f"{problem}: a scalar has no matrix product, use * instead")
     inner_b = b.shape[-2] if b.rank > 1 else b.shape[0]
     batch = broadcast(a.shape[:-2], b.shape[:-2])
     if a.shape[-1] != inner_b or batch is None:
         raise ShapeError(
-            f"matmul: {_describe(a)} @ {_describe(b)}: the last axis of the left operand "
+            f"matmul: {described(a)} @ {described(b)}: the last axis of the left operand "
             f"({a.shape[-1]}) must equal the {'second to last' if b.rank > 1 else 'only'} axis "
             f"of the right one ({inner_b}), and batch axes must broadcast"
         )
@@ -304,7 +305,7 @@ def _infer_transpose(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[
     (permutation,) = attributes
     if sorted(permutation) != list(range(x.rank)):
         raise ShapeError(
-            f"transpose: {permutation} is no permutation of the axes of {_describe(x)}"
+            f"transpose: {permutation} is no permutation of the axes of {described(x)}"
         )
     return tuple(x.shape[p] for p in permutation), x.dtype
 
@@ -314,7 +315,7 @@ def _infer_reshape(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Sh
     (shape,) = attributes
     if sp.expand(product(shape) - product(x.shape)) != 0:
         raise ShapeError(
-            f"reshape: {_describe(x)} cannot take shape {text(shape)}: "
+            f"reshape: {described(x)} cannot take shape {text(shape)}: "
             f"{product(x.shape)} elements are not {product(shape)}"
         )
     return shape, x.dtype
@@ -334,7 +335,7 @@ def _infer_broadcast(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[
     (x,) = inputs
     (shape,) = attributes
     if broadcast(x.shape, shape) != shape:
-        raise ShapeError(f"broadcast_to: {_describe(x)} does not stretch to {text(shape)}")
+        raise ShapeError(f"broadcast_to: {described(x)} does not stretch to {text(shape)}")
     return shape, x.dtype
 
 
@@ -343,17 +344,17 @@ def _infer_index(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Shap
     for i in indices:
         if i.dtype == "bool":
             raise InvalidType(
-                f"an index must be an int tensor, got the mask {_describe(i)} of dtype bool: how "
+                f"an index must be an int tensor, got the mask {described(i)} of dtype bool: how "
                 "many elements it takes is known to the data only; use sd.where, or give the "
                 "positions, numpy.flatnonzero(mask)"
             )
         if i.dtype == "real":
             raise InvalidType(
-                f"an index must be an int tensor, got {_describe(i)} of dtype real; "
+                f"an index must be an int tensor, got {described(i)} of dtype real; "
                 'declare it with sd.tensor(..., dtype="int")'
             )
     (key,) = attributes
-    return indexed_shape(x.shape, key, [i.shape for i in indices], lambda: _describe(x)), x.dtype
+    return indexed_shape(x.shape, key, [i.shape for i in indices], lambda: described(x)), x.dtype
 
 
 def _numpy_index(arrays: list[Any], node: Node, sizes: Any) -> Any:
@@ -362,7 +363,7 @@ def _numpy_index(arrays: list[Any], node: Node, sizes: Any) -> Any:
     try:
         return x[numpy_key(key, indices, x.shape, sizes)]
     except IndexError as error:
-        raise IndexOutOfRange(f"index out of range in {_describe(node)}: {error}") from error
+        raise IndexOutOfRange(f"index out of range in {described(node)}: {error}") from error
 
 
 def _index_adjoint(node: Node, g: Node) -> list[Node | None]:
@@ -383,7 +384,7 @@ def _numpy_index_add(arrays: list[Any], node: Node, sizes: Any) -> Any:
     try:
         np.add.at(result, numpy_key(key, indices, result.shape, sizes), g)
     except IndexError as error:
-        raise IndexOutOfRange(f"index out of range in {_describe(node)}: {error}") from error
+        raise IndexOutOfRange(f"index out of range in {described(node)}: {error}") from error
     return result
 
 
@@ -397,7 +398,7 @@ def _infer_one_hot(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Sh
     (labels,) = inputs
     if labels.dtype == "real":
         raise InvalidType(
-            f"one_hot: labels must be an int tensor, got {_describe(labels)} of dtype real; "
+            f"one_hot: labels must be an int tensor, got {described(labels)} of dtype real; "
             'declare them with sd.tensor(..., dtype="int")'
         )
     return (*labels.shape, attributes[0]), "int"
@@ -408,7 +409,7 @@ def _numpy_one_hot(arrays: list[Any], node: Node, sizes: Any) -> Any:
     classes = concrete(node.attributes[0], sizes)
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise IndexOutOfRange(
-            f"labels {_describe(node.inputs[0])} must lie in 0..{classes - 1}, "
+            f"labels {described(node.inputs[0])} must lie in 0..{classes - 1}, "
             f"found {labels.min()}..{labels.max()}"
         )
     return (labels[..., None] == np.arange(classes)).astype(np.int64)
@@ -425,7 +426,7 @@ def _infer_concatenate(inputs: tuple[Node, ...], attributes: Attributes) -> tupl
         ]
         if first.rank != other.rank or any(s != t for s, t in rest):
             raise ShapeError(
-                f"concatenate along axis {axis}: {_describe(first)} and {_describe(other)} "
+                f"concatenate along axis {axis}: {described(first)} and {described(other)} "
                 "differ in another axis"
             )
     total: Any = 0

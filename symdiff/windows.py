@@ -16,7 +16,7 @@ import numpy as np
 from .errors import ShapeError
 from .graph import Attributes, Node, Operation, apply
 from .shapes import Dimension, Shape, concrete_shape, text
-from .structural import _describe, _row
+from .structural import _row, described
 
 Strides = tuple[int, ...]
 
@@ -51,7 +51,7 @@ def _outputs(sizes: Shape, windows: Sequence[Any], strides: Strides, what: str) 
 
 def _check_rank(x: Node, rank: int, name: str, axes: str) -> None:
     if x.rank != rank:
-        raise ShapeError(f"{name} takes axes {axes}, got {_describe(x)}")
+        raise ShapeError(f"{name} takes axes {axes}, got {described(x)}")
 
 
 # --- convolution -------------------------------------------------------------------------
@@ -66,12 +66,12 @@ def _infer_convolve(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[S
     _check_rank(kernel, rank, name, "(c_out, c_in, …) for its kernel")
     if x.shape[1] != kernel.shape[1]:
         raise ShapeError(
-            f"{name}: {_describe(x)} has {x.shape[1]} channels, the kernel {_describe(kernel)} "
+            f"{name}: {described(x)} has {x.shape[1]} channels, the kernel {described(kernel)} "
             f"takes {kernel.shape[1]}"
         )
     if not all(isinstance(d, int) for d in kernel.shape[2:]):
-        raise ShapeError(f"{name}: the kernel {_describe(kernel)} must have spatial sizes in ints")
-    spatial = _outputs(x.shape[2:], kernel.shape[2:], strides, f"{name} of {_describe(x)}")
+        raise ShapeError(f"{name}: the kernel {described(kernel)} must have spatial sizes in ints")
+    spatial = _outputs(x.shape[2:], kernel.shape[2:], strides, f"{name} of {described(x)}")
     return (x.shape[0], kernel.shape[0], *spatial), "real"
 
 
@@ -162,8 +162,8 @@ def _infer_windows(inputs: tuple[Node, ...], attributes: Attributes) -> tuple[Sh
     windows, strides = attributes
     lead = x.rank - len(windows)
     if lead < 0:
-        raise ShapeError(f"windows of {text(windows)} need as many axes, got {_describe(x)}")
-    spatial = _outputs(x.shape[lead:], windows, strides, f"windows of {_describe(x)}")
+        raise ShapeError(f"windows of {text(windows)} need as many axes, got {described(x)}")
+    spatial = _outputs(x.shape[lead:], windows, strides, f"windows of {described(x)}")
     return (*x.shape[:lead], *spatial, *windows), x.dtype
 
 
