@@ -22,7 +22,7 @@ without axes that only one loop body uses becomes a variable of that body (``pas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -255,6 +255,16 @@ def times(a: Expr, b: Expr) -> Expr:
         if isinstance(x, Const) and x.value == 1:
             return y
     return Call("multiply", (a, b), "int")
+
+
+def nested(
+    counters: Sequence[str], shape: Sequence[Expr], body: list[Statement], text: str
+) -> Statement:
+    """Loops around a body; without counters, the body must be one statement."""
+    for position in reversed(range(len(counters))):
+        body = [Loop(counters[position], shape[position], body, text if position == 0 else "")]
+    (statement,) = body
+    return statement
 
 
 def count(shape: list[Expr]) -> Expr:

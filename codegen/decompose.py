@@ -1,0 +1,100 @@
+"""What replaces operations that have no lowering of their own by others that do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy as sp
+
+from symdiff.graph import Node, apply, number, rebuild
+from symdiff.recurrence import Body
+from symdiff.shapes import product
+from symdiff.structural import reshape
+
+from .windows import CONVOLUTIONS
+
+OPERANDS = 16
+"""Operands that one line of source holds."""
+
+DECOMPOSED = {"logsumexp", "norm"}
+"""Operations that no lowered graph holds."""
+
+
+def decompose(roots: Sequence[Node]) -> list[Node]:
+    """Replace operations by others that have a lowering of their own."""
+    bodies: dict[Body, Body] = {}
+
+    def transform(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node.operation == "scan":
+            body, *rest = node.attributes
+            if body not in bodies:
+                bodies[body] = Body(body.parameters, tuple(decompose(body.results)))
+            return apply("scan", *inputs, attributes=(bodies[body], *rest))
+        if node.operation == "logsumexp":
+            return _logsumexp(inputs[0], *node.attributes)
+        if node.operation == "norm":
+            return _norm(inputs[0], *node.attributes)
+        if node.operation in ("matmul", *CONVOLUTIONS) and node.dtype == "real":
+            inputs = tuple(i if i.dtype == "real" else _as_real(i) for i in inputs)
+        if node.operation in ("argmax", "argmin") and len(node.attributes[0]) > 1:
+            flat = reshape(inputs[0], (product(inputs[0].shape),))
+            return reshape(apply(node.operation, flat, attributes=((0,), False)), node.shape)
+        if node.row.kind == "elementwise" and len(inputs) > OPERANDS:
+            return _chain(node, inputs)
+        if inputs == node.inputs:
+            return node
+        return apply(node.operation, *inputs, attributes=node.attributes)
+
+    return [_copied(r) if r.row.kind == "leaf" else r for r in rebuild(roots, transform)]
+
+
+def _copied(leaf: Node) -> Node:
+    """A result that is an input or a constant as it stands is copied: the sum of one operand."""
+    return apply("logical_or" if leaf.dtype == "bool" else "add", leaf)
+
+
+def _chain(node: Node, inputs: Sequence[Node]) -> Node:
+    """A sum or product of very many operands, in their order, as one of sums of a few."""
+    result = apply(node.operation, *inputs[:OPERANDS], attributes=node.attributes)
+    for start in range(OPERANDS, len(inputs), OPERANDS - 1):
+        operands = inputs[start : start + OPERANDS - 1]
+        result = apply(node.operation, result, *operands, attributes=node.attributes)
+    return result
+
+
+def _as_real(x: Node) -> Node:
+    """Matrix kernels take real operands."""
+    return apply("multiply", x, number(sp.Float(1)))
+
+
+def _logsumexp(x: Node, axes: tuple[int, ...], keepdims: bool) -> Node:
+    """max(x) + log(sum(exp(x - max(x)))); an infinite maximum is not subtracted."""
+    top = apply("max", x, attributes=(axes, True))
+    finite = apply("less", apply("abs", top), number(sp.oo))
+    shift = apply("where", finite, top, number(0))
+    terms = apply("exp", apply("subtract", x, shift))
+    total = apply("sum", terms, attributes=(axes, True))
+    result = apply("add", apply("log", total), shift)
+    return result if keepdims else _without(result, axes)
+
+
+def _norm(x: Node, axes: tuple[int, ...], keepdims: bool) -> Node:
+    """The largest ``|x|`` times the root of the sum of ``(x / largest)^2``.
+
+    One that is 0 or infinite divides nothing.
+    """
+    top = apply("max", apply("abs", x), attributes=(axes, True))
+    usable = apply(
+        "logical_and",
+        apply("less", number(0), top),
+        apply("less", top, number(sp.oo)),
+    )
+    scale = apply("where", usable, top, number(1))
+    squares = apply("power", apply("divide", x, scale), number(2))
+    total = apply("sum", squares, attributes=(axes, True))
+    result = apply("multiply", apply("sqrt", total), scale)
+    return result if keepdims else _without(result, axes)
+
+
+def _without(x: Node, axes: tuple[int, ...]) -> Node:
+    return reshape(x, tuple(d for i, d in enumerate(x.shape) if i not in axes))
