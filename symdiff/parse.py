@@ -11,24 +11,34 @@ The grammar, from what binds least to what binds most::
                | "[" expressions "]" | "||" expression "||"
 
 A name is looked up in the shapes given, then among the constants; a name before a parenthesis
-is looked up in :data:`FUNCTIONS`. There is no other way from text to Python.
+is looked up in :data:`~symdiff.parse_names.FUNCTIONS`. There is no other way from text to Python.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
-import re
 import unicodedata
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import sympy as sp
 
-from . import arrays, convolution, expressions, language, linear_algebra, losses, products
+from . import language, products
 from .bridge import to_graph
-from .errors import InvalidArgument, InvalidType, ParseError, ShapeError, SymdiffError
+from .errors import InvalidArgument, InvalidType, ParseError, SymdiffError
 from .language import as_expression, combine, shape, tensor
+from .parse_names import (
+    ARITY,
+    COMPARISONS,
+    CONSTANTS,
+    FUNCTIONS,
+    LITERALS,
+    TAKES_TEXT,
+    check_operand,
+    check_power,
+)
+from .parse_tokens import Token, fail, tokens
 from .shapes import Size, broadcast
 
 __all__ = ["parse"]
@@ -39,80 +49,7 @@ MAX_LENGTH = 100_000
 MAX_DEPTH = 60
 """Deepest nesting of parentheses, calls and exponents."""
 
-MAX_BITS = 100_000
-"""Largest number that a power of numbers may give: ``9^9^9`` would fill the memory."""
-
-MAX_HYPERBOLIC = 5
-"""Deepest nesting of sinh, cosh and tanh: SymPy's assumptions take exponential time over it."""
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: getattr(module, name)
-    for module in (arrays, products, linear_algebra, convolution, losses)
-    for name in module.__all__
-}
-"""THE table of the functions that a text may call."""
-
-FUNCTIONS |= {
-    name: getattr(language, name) for name in ("broadcast_to", "matmul", "reshape", "transpose")
-}
-FUNCTIONS |= {  # matrixcalculus.org's names, and what people write
-    "abs": arrays.absolute,
-    "ln": arrays.log,
-    "norm1": lambda x: arrays.sum(arrays.absolute(x)),
-    "norm2": products.norm,
-    "tr": products.trace,
-}
-
-CONSTANTS: dict[str, Any] = {"e": sp.E, "inf": sp.oo, "pi": sp.pi}
-"""Names with a value, unless a text declares them."""
-
-LITERALS: dict[str, Any] = {"None": None, "False": False, "True": True}
-
-_COMPARISONS: dict[str, Callable[..., Any]] = {
-    "<": arrays.less,
-    "<=": arrays.less_equal,
-    ">": arrays.greater,
-    ">=": arrays.greater_equal,
-    "==": arrays.equal,
-    "!=": arrays.not_equal,
-}
-
-_ARITY = {  # operands of the elementwise functions that take not just one
-    "atan2": (2, 2),
-    "hypot": (2, 2),
-    "log": (1, 2),
-    "logaddexp": (2, 2),
-    "maximum": (1, 1000),
-    "minimum": (1, 1000),
-    "xlog1py": (2, 2),
-    "xlogy": (2, 2),
-}
-
-_TAKES_TEXT = {"einsum", "norm", "reduction", "ord", "padding"}
-"""Functions and keywords with an argument in quotes."""
-
 _FAILURES = (SymdiffError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
-
-
-class Token(NamedTuple):
-    """A piece of text: its kind, what it says and where it stands (from 0)."""
-
-    kind: str  # number, name, text, operator or end
-    text: str
-    position: int
-
-
-_PATTERN = re.compile(
-    r"""(?P<space>\s+)
-    | (?P<number>(?:\d+(?:\.(?![*/^'T.])\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
-    | (?P<name>[^\W\d]\w*)
-    | (?P<quoted>"[^"]*")
-    | (?P<operator>\.T(?!\w)|\.\.\.|\.\*|\./|\.\^|\*\*|<=|>=|==|!=|\|\||[-+*/^@()\[\],:'<>=])
-    """,
-    re.VERBOSE,
-)
-_QUOTED = re.compile(r"'[^']*'")
-_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_ ,>.-]{0,200}")
 
 
 def parse(text: str, /, **shapes: Any) -> Any:
@@ -199,74 +136,6 @@ def _size_symbols(dimension: Any) -> set[Size]:
     return set(free) if all(isinstance(s, Size) for s in free) else set()
 
 
-# --- tokens --------------------------------------------------------------------------------
-
-
-class _ShapeParseError(ParseError, ShapeError):
-    """Shapes in a text do not fit."""
-
-
-def _fail(text: str, position: int, message: str, cause: BaseException | None = None) -> NoReturn:
-    """Raise an error with a mark under the column; a long text is cut around it."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    start = max(0, position - 60)
-    shown = line[start : position + 40]
-    before, after = "…" * (start > 0), "…" * (position + 40 < len(line))
-    mark = " " * (len(before) + position - start) + "^"
-    kind = _ShapeParseError if isinstance(cause, ShapeError) else ParseError
-    error = kind(f"{message} in column {position + 1}\n    {before}{shown}{after}\n    {mark}")
-    error.column = position + 1
-    raise error from cause
-
-
-def tokens(text: str) -> Iterator[Token]:
-    """The tokens of a text; an apostrophe after an operand is a transpose, else a quote."""
-    position = 0
-    after_operand = False
-    while position < len(text):
-        found = None if after_operand else _QUOTED.match(text, position)
-        kind = "quoted"
-        if found is None:
-            found = _PATTERN.match(text, position)
-            kind = found.lastgroup or "" if found else ""
-        if found is None:
-            _fail(text, position, _unexpected(text, position))
-        piece = found.group()
-        if kind == "name":
-            _check_name(text, piece, position)
-        if kind == "quoted":
-            if not _PLAIN_TEXT.fullmatch(piece[1:-1]):
-                _fail(text, position, "text in quotes may hold letters, digits, ',' and '->' only")
-            yield Token("text", piece[1:-1], position)
-        elif kind != "space":
-            yield Token(kind, piece, position)
-        if kind != "space":
-            after_operand = kind in ("number", "name") or piece in (")", "]", "'", ".T", "||")
-        position = found.end()
-    yield Token("end", "", len(text))
-
-
-def _unexpected(text: str, position: int) -> str:
-    character = text[position]
-    if character == ".":
-        return 'only .T, .*, ./ and .^ may follow a dot: attributes are not read, got "."'
-    if character in "&|!~":
-        return (
-            f'"{character}" is not read: write logical_and(a, b), logical_or(a, b), '
-            "logical_not(a), and abs(x) or ||x||"
-        )
-    return f"unexpected character {character!r}"
-
-
-def _check_name(text: str, name: str, position: int) -> None:
-    if name.startswith("__") or len(name) > 1000:
-        _fail(text, position, f'"{name[:30]}" cannot be a name in a text')
-    if "ᵀ" in name:
-        _fail(text, position, f"write {name.replace('ᵀ', '')}.T or {name.replace('ᵀ', '')}'")
-    if not name.isidentifier():
-        _fail(text, position, f'"{name[:30]}" is not a name; write powers with ** or ^')
-
-
 # --- the descent ---------------------------------------------------------------------------
 
 
@@ -297,7 +166,7 @@ class _Parser:
         self.advance()
 
     def fail(self, token: Token, message: str, cause: BaseException | None = None) -> NoReturn:
-        _fail(self.text, token.position, message, cause)
+        fail(self.text, token.position, message, cause)
 
     def fail_expecting(self, what: str) -> NoReturn:
         token = self.token
@@ -341,11 +210,11 @@ class _Parser:
                 self.token, f"the text is nested more than {MAX_DEPTH} deep; name parts of it"
             )
         value = self.sum()
-        if self.at(*_COMPARISONS):
+        if self.at(*COMPARISONS):
             operator = self.advance()
             other = self.sum()
-            value = self.call(operator, _COMPARISONS[operator.text], value, other)
-            if self.at(*_COMPARISONS):
+            value = self.call(operator, COMPARISONS[operator.text], value, other)
+            if self.at(*COMPARISONS):
                 self.fail(self.token, "comparisons cannot be chained; use logical_and(a, b)")
         self.depth -= 1
         return value
@@ -387,7 +256,7 @@ class _Parser:
                 self.fail(operator, f"powers are nested more than {MAX_DEPTH} deep")
             exponent = self.operand(in_exponent=True)
             self.depth -= 1
-            self.call(operator, _check_power, value, exponent)
+            self.call(operator, check_power, value, exponent)
             value = self.call(operator, combine, sp.Pow, value, exponent)
         if negative:
             value = self.call(negative, combine, sp.Mul, sp.S.NegativeOne, value)
@@ -567,7 +436,7 @@ class _Parser:
     def argument(self, function: str, keyword: str) -> Any:
         token = self.token
         if token.kind == "text":
-            if keyword not in _TAKES_TEXT:
+            if keyword not in TAKES_TEXT:
                 self.fail(token, f"{function} takes no text in quotes here")
             return self.advance().text
         return self.expression()
@@ -589,14 +458,14 @@ class _Parser:
             hint = f"; its arguments are {known}" if known else ""
             self.fail(token, f"{name}: {error}{hint}", error)
         if list(signature.parameters) == ["operands"]:
-            least, most = _ARITY.get(name, (1, 1))
+            least, most = ARITY.get(name, (1, 1))
             if not least <= len(operands) <= most:
                 count = least if least == most else f"{least} to {most}"
                 self.fail(
                     token, f"{name} takes {count} operand{'s' * (most > 1)}, got {len(operands)}"
                 )
             for operand in operands:
-                self.call(token, _check_operand, name, operand)
+                self.call(token, check_operand, name, operand)
 
 
 _MISSING = object()
@@ -631,52 +500,3 @@ class _Chain:
         if len(self.terms) == 1:
             return self.terms[0]
         return self.parser.call(self.operator, combine, self.function, *self.terms)
-
-
-# --- numbers that would fill the memory ------------------------------------------------------
-
-
-def _check_power(base: Any, exponent: Any) -> None:
-    """Refuse powers of numbers that SymPy would write out, digit by digit."""
-    if base is sp.E:
-        _check_operand("exp", exponent)
-    if not isinstance(exponent, sp.Rational) or not isinstance(base, sp.Expr):
-        return
-    coefficient = base.as_coeff_Mul()[0] if not getattr(base, "shape", ()) else base
-    factors = coefficient.args if isinstance(coefficient, sp.Mul) else (coefficient,)
-    bits = sum(
-        max(abs(f.p).bit_length(), f.q.bit_length()) - 1
-        for f in factors
-        if isinstance(f, sp.Rational) and f
-    )
-    if bits * abs(exponent) > MAX_BITS:
-        raise InvalidArgument(f"the power of numbers has more than {MAX_BITS} binary digits")
-
-
-def _height(expression: Any, known: dict[Any, int]) -> int:
-    """How many hyperbolic functions are nested, up to the next matrix product or sum."""
-    if isinstance(expression, (sp.Atom, expressions.Structural)):
-        return 0
-    if expression not in known:
-        inner = max((_height(a, known) for a in expression.args), default=0)
-        known[expression] = inner + isinstance(expression, (sp.sinh, sp.cosh, sp.tanh))
-    return known[expression]
-
-
-def _check_operand(name: str, operand: Any) -> None:
-    """Refuse operands for which SymPy computes a number of that many digits or steps."""
-    if not isinstance(operand, sp.Expr):
-        return
-    if _height(operand, {}) >= MAX_HYPERBOLIC:
-        raise InvalidArgument(
-            f"{name} of hyperbolic functions nested {MAX_HYPERBOLIC} deep: SymPy would take "
-            "exponential time; name parts of the expression"
-        )
-    if name in ("loggamma", "digamma"):
-        numbers = [operand]
-    elif name in ("exp", "sinh", "cosh", "tanh") and operand.has(sp.log):
-        numbers = [term.as_coeff_Mul()[0] for term in sp.Add.make_args(operand)]
-    else:
-        return
-    if any(isinstance(n, sp.Rational) and abs(n) > 10_000 for n in numbers):
-        raise InvalidArgument(f"{name} of so large a number; write it with a decimal point")

@@ -7,7 +7,8 @@ import pytest
 import sympy as sp
 
 import symdiff as sd
-from symdiff.parse import FUNCTIONS, MAX_LENGTH
+from symdiff.parse import MAX_LENGTH
+from symdiff.parse_names import FUNCTIONS
 
 X, A, B = sd.tensor("X", "n", "d"), sd.tensor("A", 3, 3), sd.tensor("B", 3, 4)
 w, y, x, z = sd.tensor("w", "d"), sd.tensor("y", "n"), sd.tensor("x", 3), sd.tensor("z", 3)
