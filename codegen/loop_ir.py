@@ -4,6 +4,7 @@
 
     Kernel    := Phase*                       phases run in order, a barrier between them
     Phase     := serial Stmt* | rows Stmt*    on one thread | on chunks of the rows, in threads
+               | combine Stmt* | step Stmt*   sums of partial results | a whole step of training
     Stmt      := Store | Update | Let | Loop | Gemm | Routine | Block
     Store     := buffer[index*] = Expr
     Update    := buffer[index*] op= Expr      op is add, maximum or minimum
@@ -26,12 +27,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import sympy as sp
+
 SPACES = {
     "data": "an input array, read only",
     "parameter": "a part of the flat array of parameters",
     "output": "an output array",
     "gradient": "a part of the flat gradient",
     "state": "a part of the flat optimizer state",
+    "hyper": "a number of the update rule",
     "constant": "a constant array of the model, read only",
     "shared": "work memory that all threads see",
     "partial": "one copy for each chunk of rows, combined in fixed order",
@@ -41,6 +45,10 @@ SPACES = {
     "gone": "replaced by variables",
 }
 """Where a buffer lives."""
+
+
+ROW = "row"
+"""The counter of loops over the rows of a batch."""
 
 
 @dataclass(eq=False)
@@ -216,8 +224,9 @@ class Phase:
 
     ``kind`` is ``"rows"`` (the body handles the rows ``first <= row < last`` of a chunk,
     ``tile`` rows at a time where it is not None; ``before`` and ``after`` run once for each
-    chunk, ``prologue`` once), ``"combine"`` (sums of the chunks' partial results) or
-    ``"serial"``.
+    chunk, ``prologue`` once), ``"combine"`` (sums of the chunks' partial results),
+    ``"serial"``, or ``"step"`` (all of a training step on one thread; ``before`` and ``after``
+    run once for many steps).
     """
 
     name: str
@@ -227,6 +236,19 @@ class Phase:
     prologue: list[Statement] = field(default_factory=list)
     before: list[Statement] = field(default_factory=list)
     after: list[Statement] = field(default_factory=list)
+
+
+_NEUTRAL = {"add": sp.S.Zero, "maximum": -sp.oo, "minimum": sp.oo}
+_NEUTRAL_INT = {
+    "add": sp.S.Zero, "maximum": sp.Integer(-(2**63)), "minimum": sp.Integer(2**63 - 1),
+}  # fmt: skip
+
+
+def neutral(operation: str, dtype: str) -> Const:
+    """What an update starts from: 0 for a sum, the smallest value for a maximum."""
+    if dtype == "real":
+        return Const(_NEUTRAL[operation], dtype)
+    return Const(_NEUTRAL_INT[operation], dtype if operation == "add" else "int")
 
 
 def const(value: int) -> Const:
@@ -367,6 +389,23 @@ def map_statement(statement: Statement, function: Callable[[Expr], Expr | None])
                 new(statement.m), new(statement.n), new(statement.k),
                 statement.accumulate, statement.formula,
             )  # fmt: skip
+
+
+def rewritten_targets(
+    body: list[Statement],
+    place: Callable[[Buffer, tuple[Expr, ...]], tuple[Buffer, tuple[Expr, ...]]],
+) -> list[Statement]:
+    """A copy of a body that writes elsewhere."""
+    result: list[Statement] = []
+    for s in body:
+        if isinstance(s, Store):
+            s = Store(*place(s.buffer, s.index), s.value, s.formula)
+        elif isinstance(s, Update):
+            s = Update(*place(s.buffer, s.index), s.operation, s.value, s.formula)
+        elif isinstance(s, Loop):
+            s = Loop(s.counter, s.extent, rewritten_targets(s.body, place), s.formula)
+        result.append(s)
+    return result
 
 
 def loads(statement: Statement) -> Iterator[Load]:

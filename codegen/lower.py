@@ -19,6 +19,7 @@ from .decompose import DECOMPOSED, decompose
 from .elements import ELEMENTS, symbol_element
 from .formula import formula
 from .loop_ir import (
+    ROW,
     Buffer,
     Call,
     Expr,
@@ -32,6 +33,7 @@ from .loop_ir import (
     Var,
     const,
     nested,
+    neutral,
 )
 from .names import Names
 from .nests import NESTS
@@ -59,7 +61,11 @@ class Output:
 
 
 class Lowering:
-    """Lowers one graph; ``kernel`` is the result."""
+    """Lowers one graph; ``phases`` is the result.
+
+    With ``single`` one thread takes all rows as one chunk, in one phase. With ``in_place`` the
+    results replace what the graph reads, after the last statement that reads it.
+    """
 
     def __init__(
         self,
@@ -72,8 +78,10 @@ class Lowering:
         gemm: bool = True,
         in_place: bool = False,
         wish: str = "rows",
+        single: bool = False,
     ) -> None:
         self.in_place = in_place
+        self.single = single
         self.wish = wish
         self.names = names
         self.sizes = sizes
@@ -111,6 +119,8 @@ class Lowering:
     def _space(self, node: Node) -> str:
         """Memory of one thread where only the phase that computes it reads it."""
         plan = self.plan
+        if self.single:
+            return "private"
         if node in plan.reduces:
             return "shared"
         time = plan.time[node]
@@ -127,14 +137,22 @@ class Lowering:
             nodes = [n for n in plan.order if n in plan.stored and plan.time[n] == time]
             if not nodes:
                 continue
-            self._values = {}
+            if not self.single:
+                self._values = {}
             if time % 2:
                 phases += self._rows_phases(nodes, time)
             else:
                 body = self._serial(nodes)
                 if body:
                     phases.append(Phase(self.names.new(self._serial_wish), "serial", body))
-        return phases
+        return [self._joined(phases)] if self.single else phases
+
+    def _joined(self, phases: list[Phase]) -> Phase:
+        """All phases as one, on one thread."""
+        body = [s for phase in phases for s in (*phase.prologue, *phase.body)]
+        self._statements = body
+        self._write_back()
+        return Phase(self.names.new(self.wish), "step", body)
 
     def _find_users(self) -> dict[Node, list[Node]]:
         """For each stored node, the stored nodes that read it, directly or inlined."""
@@ -159,7 +177,8 @@ class Lowering:
                 self._compute(node)
             else:
                 self._let(node)
-        self._write_back()
+        if not self.single:
+            self._write_back()
         return body
 
     def _write_back(self) -> None:
@@ -193,7 +212,8 @@ class Lowering:
         combines: list[Statement] = []
         for node in nodes:
             self._compute(node, combines)
-        self._write_back()
+        if not self.single:
+            self._write_back()
         wish = "update" if self.in_place else self.wish
         gemm = any(n in self.plan.gemms for n in nodes)
         phase = Phase(self.names.new(wish), "rows", body, tile=TILE if gemm else None)
@@ -221,7 +241,7 @@ class Lowering:
                     found.setdefault(operand)
                 elif operand not in self.buffers or operand in self.plan.scalars:
                     stack.append(operand)
-        return [n for n in self.plan.order if n in found]
+        return [n for n in self.plan.order if n in found and n not in self._values]
 
     def _needed_scalars(self, nodes: list[Node]) -> list[Node]:
         """Scalar nodes that the nodes of a phase by rows read, in order."""
@@ -239,7 +259,7 @@ class Lowering:
             if node not in plan.stored or node in plan.scalars:
                 stack.extend(node.inputs)
         ready = self._ready_scalars
-        return [n for n in plan.order if n in needed and n not in ready]
+        return [n for n in plan.order if n in needed and n not in ready and n not in self._values]
 
     @property
     def _serial_wish(self) -> str:
@@ -277,6 +297,9 @@ class Lowering:
         text = self._formula(node)
         reduces = node in self.plan.reduces
         if reduces:
+            if self.single:
+                self._sum_rows(node, text)
+                return
             final = targets[0] if targets else self._buffer(node, self._wish(node), "shared")
             partial = self._buffer(node, f"partial_{final.name}", "partial")
             partial.formula = final.formula = text
@@ -300,15 +323,22 @@ class Lowering:
         for other in rest:
             self._statements.append(self._copy(node, first, other))
 
+    def _sum_rows(self, node: Node, text: str) -> None:
+        """One thread adds up all rows in the result itself."""
+        final = self._buffer(node, self._wish(node), "private")
+        final.formula = text
+        start = neutral(_update_operation(node), node.dtype)
+        counters, index = self._counters(final.shape)
+        zero: list[Statement] = [Store(final, index, start)]
+        self._emit_or_extend(counters, final.shape, zero, "", None)
+        self._nest(node, final, text)
+        self.buffers[node] = final
+        self._pending += [(node, final, target) for target in self._targets.get(node, [])]
+
     def _combine(self, node: Node, partial: Buffer, final: Buffer) -> Statement:
         """Combine the chunks in order: ``final[i] = partial 0 [i] op partial 1 [i] op …``."""
-        operation = (
-            "add"
-            if node.operation in ("sum", "matmul", "index_add", "convolve_kernel")
-            else ("maximum" if node.operation == "max" else "minimum")
-        )
         counters, index = self._counters(final.shape)
-        call = Call(f"combine_{operation}", (Load(partial, index),), node.dtype)
+        call = Call(f"combine_{_update_operation(node)}", (Load(partial, index),), node.dtype)
         comment = f"{final.name} from the partial results of the chunks"
         return nested(counters, final.shape, [Store(final, index, call, comment)], comment)
 
@@ -319,7 +349,7 @@ class Lowering:
     def _counters(self, shape: Sequence[Expr], row: int | None = None) -> tuple[list[str], Index]:
         counters = []
         for axis, _ in enumerate(shape):
-            counters.append("row" if axis == row else self.names.new("ijklmpq"[min(axis, 6)]))
+            counters.append(ROW if axis == row else self.names.new("ijklmpq"[min(axis, 6)]))
         return counters, tuple(Var(c, "int") for c in counters)
 
     def _nest(self, node: Node, buffer: Buffer, text: str) -> None:
@@ -437,6 +467,11 @@ class Lowering:
         m, k, n = (self.sizes.expression(d) for d in (a.shape[0], a.shape[1], b.shape[1]))
         accumulate = node in self.plan.reduces
         self._statements.append(Gemm(Matrix(buffer), left, right, m, n, k, accumulate, text))
+
+
+def _update_operation(node: Node) -> str:
+    """How the contributions of rows come together."""
+    return {"max": "maximum", "min": "minimum"}.get(node.operation, "add")
 
 
 def lowered_operations() -> set[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import sympy as sp
 
 from symdiff.graph import Node
@@ -25,6 +24,7 @@ from .loop_ir import (
     Var,
     const,
     nested,
+    neutral,
 )
 from .matrices import MATRIX_NESTS
 from .rows import row_axis
@@ -34,16 +34,6 @@ if TYPE_CHECKING:
     from .lower import Lowering
 
 Index = tuple[Expr, ...]
-
-
-_START = {"add": sp.S.Zero, "maximum": -sp.oo, "minimum": sp.oo}
-
-
-def _start(operation: str, dtype: str) -> Const:
-    if dtype != "real" and operation != "add":
-        limit = np.iinfo(np.int64)
-        return Const(sp.Integer(limit.min if operation == "maximum" else limit.max), "int")
-    return Const(_START[operation], dtype)
 
 
 def _accumulate_rows(
@@ -94,7 +84,7 @@ def _reduce(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
         )
     ]
     body: list[Statement] = [
-        Store(total, (), _start(operation, node.dtype)),
+        Store(total, (), neutral(operation, node.dtype)),
         *inside,
         Store(buffer, kept, Load(total, ()), text),
     ]
@@ -197,7 +187,7 @@ def _cumsum(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
     if node.dtype == "int" and value.dtype == "bool":
         value = Call("to_int", (value,), "int")
     body: list[Statement] = [
-        Store(total, (), _start("add", node.dtype)),
+        Store(total, (), neutral("add", node.dtype)),
         Loop(
             counters[axis],
             shape[axis],
@@ -286,7 +276,7 @@ def _matmul(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
     ):
         # columns innermost: memory is read in order
         body: list[Statement] = [
-            Loop(counters[-1], columns, [Store(buffer, index, _start("add", node.dtype))]),
+            Loop(counters[-1], columns, [Store(buffer, index, neutral("add", node.dtype))]),
             Loop(k, k_size, [Loop(counters[-1], columns, [Update(buffer, index, "add", value)])]),
         ]
         low._emit_or_extend(counters[:-1], buffer.shape[:-1], body, text, row)
@@ -294,7 +284,7 @@ def _matmul(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
     total = Buffer(low.names.new("total"), [], node.dtype, "scalar")
     low.extra.append(total)
     body = [
-        Store(total, (), _start("add", node.dtype)),
+        Store(total, (), neutral("add", node.dtype)),
         Loop(k, k_size, [Update(total, (), "add", value)]),
         Store(buffer, index, Load(total, ()), text),
     ]
@@ -318,7 +308,7 @@ def _scatter(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: s
     update = Update(buffer, target, "add", low.value(values, index), text)
     if node not in low.plan.reduces:
         zero_counters, zero_index = low._counters(buffer.shape, row)
-        zero: list[Statement] = [Store(buffer, zero_index, _start("add", node.dtype))]
+        zero: list[Statement] = [Store(buffer, zero_index, neutral("add", node.dtype))]
         low._emit_or_extend(zero_counters, buffer.shape, zero, "", row)
     low._emit_or_extend(counters, shape, [update], text, own)
 

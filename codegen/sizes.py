@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sympy as sp
@@ -13,14 +14,20 @@ from .names import Names
 
 
 class SizeTable:
-    """Gives each symbolic size a variable, and writes sizes as expressions of these."""
+    """Gives each symbolic size a variable, and writes sizes as expressions of these.
 
-    def __init__(self, names: Names) -> None:
+    ``fixed`` are sizes of a known value, which need no variable.
+    """
+
+    def __init__(self, names: Names, fixed: Mapping[Any, int] | None = None) -> None:
         self.variables: dict[Any, str] = {}
+        self._fixed = dict(fixed or {})
         self._names = names
 
-    def variable(self, size: Any) -> Var:
-        """The variable of a symbolic size."""
+    def variable(self, size: Any) -> Expr:
+        """The variable of a symbolic size, or its value where that is known."""
+        if size in self._fixed:
+            return const(self._fixed[size])
         if size not in self.variables:
             self.variables[size] = self._names.new(str(size))
         return Var(self.variables[size], "int")

@@ -42,7 +42,8 @@ from .history import History
 from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
 from .labels import check_labels
 from .loop import Loop
-from .training import TrainingKernel, UpdateRule
+from .training import Step, TrainingKernel
+from .update import UpdateRule
 from .vectorise import SAMPLES, is_scalar, vectorise
 
 Callback = Callable[["Trainer", History], Any]
@@ -291,11 +292,12 @@ class Trainer:
             self._started()
             moving = [self._moving[n] for n in self._parameters[len(self._trained) :]]
             used = set(leaves([loss, *moving]))
-            self._kernels[key] = TrainingKernel(
+            step = Step(
                 loss, algebra([*gradients, *moving]), self._parameters, self._slots,
                 [n for n in nodes.values() if n in used], rows, gathered, self._rule,
                 self._options, f"{self._optimizer.name}: {describe(self._root, 200)}",
             )  # fmt: skip
+            self._kernels[key] = TrainingKernel(step)
         self._source = self._kernels[key].source
         return self._kernels[key]
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from symdiff import modes, optimizers
 from symdiff.bridge import to_graph
-from symdiff.graph import Node, apply, number, rebuild, substitute, walk
-from symdiff.rewrite import algebra
+from symdiff.graph import Node, apply
 from symdiff.shapes import Size, concrete_shape
-from symdiff.update_rule import UpdateSymbol
 
 from .build import build, build_plain
 from .emit.cpu import Program, training_source
@@ -37,14 +35,11 @@ from .kernel import (
     used_arrays,
     work_per_row,
 )
-from .layout import size_value
 from .loop_ir import Buffer, Load, Phase, Var, const, count, plus
 from .lower import Output
 from .names import Names
 from .sizes import SizeTable
-
-COUNT = Size("parameters_count")
-"""The size of the flat array of parameters."""
+from .update import COUNT, UpdateRule
 
 STEP_WORK = 800_000
 """Operations in a step that make a second thread worth a barrier (about 0.4 ms)."""
@@ -53,82 +48,17 @@ MOVING = Size("moving_count")
 """The size of the flat array of moving averages, which follow the parameters."""
 
 UPDATE_COST = 8
+"""Operations that the update of one element costs, about."""
+
+FLAT = {"parameter": "parameters", "gradient": "gradient", "state": "state"}
+"""The flat arrays that hold the buffers of a space."""
 
 
-class UpdateRule:
-    """An optimizer as a graph over the flat arrays of parameters, gradient and state."""
+@dataclass(frozen=True)
+class Step:
+    """What a training kernel computes in each step.
 
-    def __init__(self, optimizer: optimizers.Optimizer) -> None:
-        shared = set(optimizer.scalars)
-        self.vectors = [s for s in optimizer.state if s not in shared]
-        self.scalars = [s for s in optimizer.state if s in shared]
-        self.initial = {s: float(v) for s, v in optimizer.state.items()}
-        self.leaves: dict[Any, Node] = {}
-        for symbol in (optimizers.parameter, optimizers.gradient, *self.vectors):
-            self.leaves[symbol] = apply("symbol", attributes=(symbol, (COUNT,), "real"))
-        for symbol in (optimizers.step, optimizers.epoch, *self.scalars):
-            self.leaves[symbol] = to_graph(symbol)
-        current: dict[Node, Node] = {to_graph(s): n for s, n in self.leaves.items()}
-        for symbol, expression in optimizer.equations:
-            (value,) = substitute([to_graph(expression)], current)
-            current[to_graph(symbol)] = value
-        written = [optimizers.parameter, *self.vectors, *self.scalars]
-        values = rebuild(algebra([current[to_graph(s)] for s in written]), _without_cancellation)
-        self.constants = self._constants(values, optimizer)
-        values = substitute(values, {n: leaf for n, (leaf, _) in self.constants.items()})
-        self.results = {
-            s: v if v.shape == self.leaves[s].shape else _stretch(v, self.leaves[s].shape)
-            for s, v in zip(written, values, strict=True)
-        }
-
-    @staticmethod
-    def _constants(
-        values: Sequence[Node], optimizer: optimizers.Optimizer
-    ) -> dict[Node, tuple[Node, float]]:
-        """Numbers that are not whole become arguments, so that another rate is the same kernel."""
-        known: dict[float, str] = {}
-        for name, value in optimizer.hyperparameters.items():
-            if isinstance(value, float):
-                known.setdefault(value, name)
-                known.setdefault(1 - value, f"one_minus_{name}")
-        found: dict[Node, tuple[Node, float]] = {}
-        for node in walk(values):
-            if node.operation != "number" or not node.attributes[0].is_Float:
-                continue
-            value = float(node.attributes[0])
-            name = known.get(value, f"constant_{len(found)}")
-            leaf = apply("symbol", attributes=(UpdateSymbol(name), (), "real"))
-            found[node] = leaf, value
-        return found
-
-    def start(self, parameters: int, dtype: str) -> np.ndarray:
-        """The flat state before the first step."""
-        parts = [np.full(parameters, self.initial[s], dtype) for s in self.vectors]
-        parts += [np.full(1, self.initial[s], dtype) for s in self.scalars]
-        return np.concatenate(parts) if parts else np.zeros(1, dtype)
-
-
-def _without_cancellation(node: Node, inputs: tuple[Node, ...]) -> Node:
-    """``1 - b^t`` as ``-expm1(t log b)``: in float32, 1 - 0.999 has four right digits."""
-    if node.operation == "subtract" and inputs[0].is_number(1) and inputs[1].operation == "power":
-        base, exponent = inputs[1].inputs
-        if base.is_number() and 0 < float(base.attributes[0]) < 1:
-            log = number(sp.Float(math.log(float(base.attributes[0]))))
-            return apply("negative", apply("expm1", apply("multiply", exponent, log)))
-    if inputs == node.inputs:
-        return node
-    return apply(node.operation, *inputs, attributes=node.attributes)
-
-
-def _stretch(node: Node, shape: tuple[Any, ...]) -> Node:
-    """A value that is the same for every element, as a vector."""
-    return apply("add", node, apply("broadcast_to", number(0), attributes=(shape,)))
-
-
-class TrainingKernel:
-    """The compiled loop for one loss, optimizer and way to choose batches.
-
-    Parameters
+    Attributes
     ----------
     loss : Node
     values : list of Node
@@ -141,61 +71,88 @@ class TrainingKernel:
     rows : Size or None
     gathered : bool
         Whether the rows of a batch are named by their sample numbers.
+    rule : UpdateRule
+    options : Options
+    title : str
     """
 
-    def __init__(
-        self,
-        loss: Node,
-        values: Sequence[Node],
-        parameters: Sequence[Node],
-        slots: Sequence[int],
-        data: Sequence[Node],
-        rows: Any,
-        gathered: bool,
-        rule: UpdateRule,
-        options: Options,
-        title: str,
-    ) -> None:
-        self.options = options
-        self.rows = rows
-        self._data = list(data)
-        names = Names(RESERVED)
-        table = SizeTable(names)
-        if rows is not None:
-            table.variable(rows)
-        samples = None
-        if gathered:
-            extent = [table.expression(rows)]
-            samples = Buffer("samples", extent, "int", "samples")
+    loss: Node
+    values: Sequence[Node]
+    parameters: Sequence[Node]
+    slots: Sequence[int]
+    data: Sequence[Node]
+    rows: Any
+    gathered: bool
+    rule: UpdateRule
+    options: Options
+    title: str
+
+    @property
+    def moving(self) -> list[Node]:
+        """The moving averages among the parameters."""
+        return [n for n in self.parameters if isinstance(n.attributes[0], modes.MovingAverage)]
+
+    @property
+    def work(self) -> float:
+        """Operations for one row, about."""
+        return work_per_row([self.loss, *self.values], self.rows)
+
+    @property
+    def modes(self) -> list[str]:
+        """Which of step, epoch and seed the loss itself reads."""
+        used = {n.attributes[0].name for n in modes.mode_leaves([self.loss, *self.values])}
+        return [name for name in ("step", "epoch", "seed") if name in used]
+
+    def symbols(self, names: Names, table: SizeTable) -> dict[Node, Any]:
+        """Data, parameters and modes as the lowering reads them."""
         symbols: dict[Node, Any] = {}
-        self._buffers: dict[Node, Buffer] = {}
-        for node in data:
-            self._buffers[node] = symbols[node] = data_buffer(node, names, table, rows)
-        for node, slot in zip(parameters, slots, strict=True):
+        for node in self.data:
+            symbols[node] = data_buffer(node, names, table, self.rows)
+        for node, slot in zip(self.parameters, self.slots, strict=True):
             symbols[node] = data_buffer(node, names, table, None, "parameter")
             symbols[node].slot = slot
         for symbol in (optimizers.step, optimizers.epoch):
             symbols[to_graph(symbol)] = Var(symbol.name, "int")
         symbols[to_graph(modes.seed)] = Var("seed", "int")
         names.release("loss")
-        outputs = [Output(loss, "loss", "output")]
-        for node, value, slot in zip(parameters, values, slots, strict=True):
-            moving = isinstance(node.attributes[0], modes.MovingAverage)
-            wish = f"{'next' if moving else 'gradient'}_{symbols[node].name}"
+        return symbols
+
+    def samples(self, table: SizeTable) -> Buffer | None:
+        """The numbers of the samples in a batch, where the rows are gathered."""
+        if not self.gathered:
+            return None
+        return Buffer("samples", [table.expression(self.rows)], "int", "samples")
+
+
+class TrainingKernel:
+    """The compiled loop for one step: phases on threads that meet at barriers."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.options = step.options
+        self.rows = step.rows
+        names = Names(RESERVED)
+        table = SizeTable(names)
+        if step.rows is not None:
+            table.variable(step.rows)
+        samples = step.samples(table)
+        symbols = step.symbols(names, table)
+        self._buffers: dict[Node, Buffer] = {n: symbols[n] for n in step.data}
+        outputs = [Output(step.loss, "loss", "output")]
+        self._moving = step.moving
+        for node, value, slot in zip(step.parameters, step.values, step.slots, strict=True):
+            wish = f"{'next' if node in self._moving else 'gradient'}_{symbols[node].name}"
             outputs.append(Output(value, wish, "gradient", slot))
-        self._moving = [n for n in parameters if isinstance(n.attributes[0], modes.MovingAverage)]
-        flat = {"parameter": "parameters", "gradient": "gradient", "state": "state"}
         self._forward = lower_graph(
-            outputs, symbols, rows, names, table, flat,
+            outputs, symbols, step.rows, names, table, FLAT,
             gathered=samples, wish="forward_backward",
         )  # fmt: skip
-        self._update = self._lower_update(rule, names, flat)
-        self._average = self._lower_average(names, flat)
-        self.constants = np.array([value for _, value in rule.constants.values()] or [0.0])
-        self._work = work_per_row([loss, *values], rows)
-        used = {n.attributes[0].name for n in modes.mode_leaves([loss, *values])}
-        self._modes = [name for name in ("step", "epoch", "seed") if name in used]
-        self.source = self._emit(title, gathered)
+        self._update = self._lower_update(step.rule, names, FLAT)
+        self._average = self._lower_average(names, FLAT)
+        self.constants = step.rule.numbers
+        self._work = step.work
+        self._modes = step.modes
+        self.source = self._emit(step.title, step.gathered)
 
     def _lower_update(self, rule: UpdateRule, names: Names, flat: Mapping[str, str]) -> Lowered:
         table = SizeTable(names)
@@ -227,7 +184,7 @@ class TrainingKernel:
             symbols[leaf] = Load(hyper, (const(k),))
         symbols[rule.leaves[optimizers.step]] = Var("step", "int")
         symbols[rule.leaves[optimizers.epoch]] = Var("epoch", "int")
-        outputs = [Output(n, str(s), "state", buffer=targets[s]) for s, n in rule.results.items()]
+        outputs = [Output(n, str(s), "state", buffer=targets[s]) for s, n in rule.results().items()]
         return lower_graph(
             outputs, symbols, COUNT, names, table, flat, in_place=True, wish="update"
         )
@@ -384,4 +341,4 @@ class Run:
         return losses[:steps], int(self._status[0])
 
 
-__all__ = ["COUNT", "Run", "TrainingKernel", "UpdateRule", "size_value"]
+__all__ = ["Run", "Step", "TrainingKernel"]

@@ -77,9 +77,11 @@ class _Check:
     def run(self) -> None:
         phase = self.phase
         if phase.kind != "rows":
-            if phase.prologue or phase.before or phase.after or phase.tile:
+            around = phase.kind != "step" and (phase.before or phase.after)
+            if phase.prologue or around or phase.tile:
                 self.fail("only phases by rows have tiles, a prologue, before and after")
-            self.body(phase.body)
+            for body in (phase.before, phase.body, phase.after):
+                self.body(body)
             return
         if self.rows is None:
             self.fail("a phase by rows of a graph without rows")

@@ -10,6 +10,7 @@ from .contract import contract
 from .fuse import fuse
 from .hoist import hoist_gather
 from .partials import partials
+from .resident import resident
 from .split import split
 from .unroll import unroll
 
@@ -20,6 +21,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("unroll tiny loops", unroll),
     ("turn buffers of one loop body into variables", contract),
     ("start partial results at zero, small ones in variables", partials),
+    ("hold the parameters of a whole step in variables", resident),
     ("load the sample number of a row once", hoist_gather),
     ("cut long bodies into blocks", split),
 ]

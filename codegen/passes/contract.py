@@ -29,6 +29,7 @@ from ..loop_ir import (
     loads,
     map_statement,
     plus,
+    rewritten_targets,
     times,
 )
 from ..names import Names
@@ -154,22 +155,7 @@ def contract(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
             return Load(*place(e.buffer, e.index))
         return None
 
-    def targets(body: list[Statement]) -> list[Statement]:
-        result: list[Statement] = []
-        for s in body:
-            if isinstance(s, Store):
-                buffer, index = place(s.buffer, s.index)
-                result.append(Store(buffer, index, s.value, s.formula))
-            elif isinstance(s, Update):
-                buffer, index = place(s.buffer, s.index)
-                result.append(Update(buffer, index, s.operation, s.value, s.formula))
-            elif isinstance(s, Loop):
-                result.append(Loop(s.counter, s.extent, targets(s.body), s.formula))
-            else:
-                result.append(s)
-        return result
-
-    phase.body = targets([map_statement(s, expression) for s in phase.body])
+    phase.body = rewritten_targets([map_statement(s, expression) for s in phase.body], place)
     for buffer, axes in dropped.items():
         if buffer.row_axis is not None:
             if buffer.row_axis in axes:

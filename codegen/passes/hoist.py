@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..loop_ir import (
     Buffer,
+    Const,
     Let,
     Load,
     Loop,
@@ -11,6 +12,7 @@ from ..loop_ir import (
     Statement,
     Var,
     expressions,
+    loads,
     map_statement,
     statements,
     walk,
@@ -21,6 +23,20 @@ from ..names import Names
 def hoist_gather(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     """Bind ``sample = samples[row]`` at the head of every loop that uses it."""
     phase.body = [_hoist(s, names) for s in phase.body]
+    if phase.kind == "step":
+        _hoist_single(phase, names)
+
+
+def _hoist_single(phase: Phase, names: Names) -> None:
+    """The only sample of a batch, where the loop over the rows has been unrolled."""
+    found = {load for s in statements(phase.body) for load in loads(s)
+             if load.buffer.space == "samples" and isinstance(load.index[0], Const)}  # fmt: skip
+    if len(found) != 1:
+        return
+    (load,) = found
+    sample = Var(names.new("sample"), "int")
+    body = [map_statement(s, lambda e: sample if e == load else None) for s in phase.body]
+    phase.body = [Let(sample.name, load, "the sample of this step"), *body]
 
 
 def _hoist(statement: Statement, names: Names) -> Statement:

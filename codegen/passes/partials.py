@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sympy as sp
-
 from ..loop_ir import (
     Buffer,
     Const,
@@ -16,15 +14,14 @@ from ..loop_ir import (
     Store,
     Update,
     Var,
+    neutral,
+    rewritten_targets,
     statements,
 )
 from ..names import Names
 
 VARIABLES = 64
 """Partial results of up to this many elements are held in variables."""
-
-START = {"add": sp.S.Zero, "maximum": -sp.oo, "minimum": sp.oo}
-_INT = {"add": sp.S.Zero, "maximum": sp.Integer(-(2**63)), "minimum": sp.Integer(2**63 - 1)}
 
 
 def partials(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
@@ -44,7 +41,7 @@ def partials(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     total = 0
     variables: dict[tuple[Buffer, tuple[Expr, ...]], Buffer] = {}
     for buffer, operation in found.items():
-        start = Const((START if buffer.dtype == "real" else _INT)[operation], buffer.dtype)
+        start = neutral(operation, buffer.dtype)
         at = indices.get(buffer, set())
         literal = all(isinstance(i, Const) for index in at for i in index)
         if buffer not in matrices and literal and total + len(at) <= VARIABLES:
@@ -59,7 +56,12 @@ def partials(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
                 phase.after.append(Store(buffer, index, Load(variable, ())))
         else:
             phase.before.append(_fill(buffer, start, names))
-    phase.body = _redirect(phase.body, variables)
+
+    def place(buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
+        variable = variables.get((buffer, index))
+        return (buffer, index) if variable is None else (variable, ())
+
+    phase.body = rewritten_targets(phase.body, place)
 
 
 def _fill(buffer: Buffer, value: Const, names: Names) -> Statement:
@@ -69,19 +71,3 @@ def _fill(buffer: Buffer, value: Const, names: Names) -> Statement:
     for counter, extent in zip(reversed(counters), reversed(buffer.shape), strict=True):
         statement = Loop(counter, extent, [statement])
     return statement
-
-
-def _redirect(
-    body: list[Statement], variables: dict[tuple[Buffer, tuple[Expr, ...]], Buffer]
-) -> list[Statement]:
-    result: list[Statement] = []
-    for s in body:
-        if isinstance(s, Update) and (s.buffer, s.index) in variables:
-            variable = variables[(s.buffer, s.index)]
-            result.append(Update(variable, (), s.operation, s.value, s.formula))
-        elif isinstance(s, Loop):
-            inner = _redirect(s.body, variables)
-            result.append(Loop(s.counter, s.extent, inner, s.formula))
-        else:
-            result.append(s)
-    return result

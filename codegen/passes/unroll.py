@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..loop_ir import (
+    ROW,
     Buffer,
     Const,
     Let,
@@ -35,10 +36,14 @@ def _size(body: list[Statement]) -> int:
 
 
 def _iterations(loop: Loop) -> int | None:
-    """The iterations of a loop that is tiny, else None."""
-    if isinstance(loop.extent, Const) and loop.extent.value <= EXTENT:
-        return int(loop.extent.value)
-    return None
+    """The iterations of a loop that is tiny, else None.
+
+    Several rows stay a loop: LLVM makes them the lanes of a vector.
+    """
+    if not isinstance(loop.extent, Const) or loop.extent.value > EXTENT:
+        return None
+    rows = loop.counter == ROW and loop.extent.value > 1
+    return None if rows else int(loop.extent.value)
 
 
 def _unroll(body: list[Statement], names: Names) -> list[Statement]:
