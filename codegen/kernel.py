@@ -51,7 +51,8 @@ THREAD_WORK = 4_000_000
 """Operations that make it worth starting threads for one call (about 2 ms)."""
 
 RESERVED = frozenset(
-    """np math real reals integers naturals compiler Compiler at wait shuffle gemm special run tid
+    """np math real reals integers naturals compiler Compiler at carried step_over wait shuffle gemm
+    special run batch samples tid
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
     grain most_chunks update_chunks random offsets order losses k step epochs parameters_count
     hyper batch epoch samples row tile_first tile_last far beyond only shared shared_int partials

@@ -58,12 +58,13 @@ def memory_dtype(dtype: str) -> str:
 
 def used_buffers(phase: Phase) -> list[Buffer]:
     """The buffers that a phase touches, in order of appearance."""
-    return _touched(statements(whole_body(phase)))
+    found = dict.fromkeys(touched(statements(whole_body(phase))))
+    return list(found | dict.fromkeys(r.buffer for r in phase.resident))
 
 
 def seen_buffers(part: Phase | Block) -> list[Buffer]:
     """The buffers that a phase or a block touches itself, not in a block inside."""
-    return _touched(_own(whole_body(part) if isinstance(part, Phase) else part.body))
+    return touched(_own(whole_body(part) if isinstance(part, Phase) else part.body))
 
 
 def whole_body(phase: Phase) -> list[Statement]:
@@ -78,7 +79,8 @@ def _own(body: Iterable[Statement]) -> Iterator[Statement]:
             yield from _own(s.body)
 
 
-def _touched(body: Iterable[Statement]) -> list[Buffer]:
+def touched(body: Iterable[Statement]) -> list[Buffer]:
+    """The buffers of statements that lie in memory."""
     found: dict[Buffer, None] = {}
     for s in body:
         for load in loads(s):

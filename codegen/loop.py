@@ -10,6 +10,7 @@ import numpy as np
 
 from symdiff.errors import IndexOutOfRange, LinearAlgebraError
 
+from .compact import CompactRun
 from .data import Plan
 from .history import History
 from .kernel import MATRIX_PROBLEMS
@@ -56,7 +57,7 @@ class Loop:
     """Runs a plan in blocks of steps, and records losses."""
 
     def __init__(
-        self, trainer: Trainer, run: Run, plan: Plan, history: History, record: str,
+        self, trainer: Trainer, run: Run | CompactRun, plan: Plan, history: History, record: str,
         watch: bool, progress: bool,
     ) -> None:  # fmt: skip
         self.trainer = trainer
@@ -66,8 +67,7 @@ class Loop:
         self.record = record
         self.watch = watch
         self.progress = progress
-        self.sum = 0.0
-        self.weight = 0.0
+        self.mean = EpochMean()
         self.team = Team(run.threads)
 
     def epochs(self) -> Iterator[int]:
@@ -118,15 +118,7 @@ class Loop:
         flat, state = trainer._started(), trainer._state
         kept = flat.copy(), state.copy()
         losses, status = self.run(
-            done,
-            count,
-            steps,
-            epochs,
-            plan.shuffled,
-            plan.offsets,
-            plan.order,
-            trainer._random,
-            self.team.threads,
+            plan, done, count, steps, epochs, trainer._random, self.team.threads
         )
         if status:
             flat[...], state[...] = kept
@@ -148,19 +140,49 @@ class Loop:
         if plan.per_pass == 1:  # every step is an epoch
             self.history.loss.extend(losses.astype(np.float64).tolist())
             return
-        weights = plan.weights(done, len(losses))
         position = 0
         while position < len(losses):
             left = plan.per_pass - (done + position) % plan.per_pass
-            part = slice(position, min(position + left, len(losses)))
-            terms = losses[part].astype(np.float64) * weights[part]
-            # one after the other: how long a block is depends on the time that steps take
-            self.sum = float(np.cumsum(np.append(self.sum, terms))[-1])
-            self.weight += float(weights[part].sum())
-            position = part.stop
+            part = losses[position : position + left]
+            self.mean.add(part, plan.weights(done + position, len(part)))
+            position += len(part)
             if (done + position) % plan.per_pass == 0 or done + position == plan.steps:
-                self.history.loss.append(self.sum / self.weight)
-                self.sum = self.weight = 0.0
+                self.history.loss.append(self.mean.take())
+
+
+class EpochMean:
+    """The mean loss of the steps of an epoch, weighted by the sizes of the batches.
+
+    How many steps come at a time depends on how long they take. The result does not: sums are
+    taken of segments of fixed length, counted from the first step of the epoch.
+    """
+
+    SEGMENT = 4096
+
+    def __init__(self) -> None:
+        self._rest = np.zeros(0)
+        self._sum = 0.0
+        self._weight: float = 0
+        self._factor = 1
+
+    def add(self, losses: np.ndarray, weights: np.ndarray | int) -> None:
+        """Take in the next steps; one weight serves all of them."""
+        terms = losses if isinstance(weights, int) else losses * weights
+        self._factor = weights if isinstance(weights, int) else 1
+        terms = np.concatenate([self._rest, terms]) if self._rest.size else terms
+        whole = terms.size - terms.size % self.SEGMENT
+        segments = terms[:whole].reshape(-1, self.SEGMENT)
+        for total in segments.sum(axis=1, dtype=np.float64):
+            self._sum += float(total)
+        self._rest = terms[whole:].copy()
+        self._weight += weights * losses.size if isinstance(weights, int) else float(weights.sum())
+
+    def take(self) -> float:
+        """The mean of the epoch that is over."""
+        total = self._sum + float(self._rest.sum(dtype=np.float64))
+        mean = self._factor * total / self._weight
+        self._rest, self._sum, self._weight = np.zeros(0), 0.0, 0
+        return mean
 
 
 def _progress_bar(steps: int) -> Any:

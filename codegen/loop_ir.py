@@ -218,6 +218,16 @@ class Block:
 Statement = Store | Update | Let | Loop | Gemm | Routine | Block
 
 
+@dataclass(frozen=True)
+class Resident:
+    """A number in memory that is a variable for the length of a run; see ``passes.resident``."""
+
+    variable: Buffer
+    buffer: Buffer
+    index: tuple[Expr, ...]
+    written: bool
+
+
 @dataclass
 class Phase:
     """Statements between two barriers.
@@ -225,8 +235,8 @@ class Phase:
     ``kind`` is ``"rows"`` (the body handles the rows ``first <= row < last`` of a chunk,
     ``tile`` rows at a time where it is not None; ``before`` and ``after`` run once for each
     chunk, ``prologue`` once), ``"combine"`` (sums of the chunks' partial results),
-    ``"serial"``, or ``"step"`` (all of a training step on one thread; ``before`` and ``after``
-    run once for many steps).
+    ``"serial"``, or ``"step"`` (all of a training step on one thread; the numbers of
+    ``resident`` are variables from step to step).
     """
 
     name: str
@@ -236,6 +246,7 @@ class Phase:
     prologue: list[Statement] = field(default_factory=list)
     before: list[Statement] = field(default_factory=list)
     after: list[Statement] = field(default_factory=list)
+    resident: list[Resident] = field(default_factory=list)
 
 
 _NEUTRAL = {"add": sp.S.Zero, "maximum": -sp.oo, "minimum": sp.oo}

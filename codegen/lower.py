@@ -95,6 +95,7 @@ class Lowering:
         self.extra: list[Buffer] = []
         self.checks: list[Any] = []
         self._tiles: list[Node] = []
+        self._zeros: list[Statement] = []
         self._values: dict[Node, Expr] = {}
         self._statements: list[Statement] = []
         self._pending: list[tuple[Node, Buffer, Buffer]] = []
@@ -149,7 +150,7 @@ class Lowering:
 
     def _joined(self, phases: list[Phase]) -> Phase:
         """All phases as one, on one thread."""
-        body = [s for phase in phases for s in (*phase.prologue, *phase.body)]
+        body = [*self._zeros, *(s for phase in phases for s in (*phase.prologue, *phase.body))]
         self._statements = body
         self._write_back()
         return Phase(self.names.new(self.wish), "step", body)
@@ -228,6 +229,8 @@ class Lowering:
 
     def _scalar_symbols(self, nodes: list[Node]) -> list[Node]:
         """Symbols without axes that a phase reads: loaded once, not in every row."""
+        if self.single:  # variables already
+            return []
         found: dict[Node, None] = {}
         stack = list(nodes)
         seen: set[Node] = set()
@@ -330,7 +333,7 @@ class Lowering:
         start = neutral(_update_operation(node), node.dtype)
         counters, index = self._counters(final.shape)
         zero: list[Statement] = [Store(final, index, start)]
-        self._emit_or_extend(counters, final.shape, zero, "", None)
+        self._zeros.append(nested(counters, final.shape, zero, "") if counters else zero[0])
         self._nest(node, final, text)
         self.buffers[node] = final
         self._pending += [(node, final, target) for target in self._targets.get(node, [])]

@@ -34,6 +34,15 @@ def _same(array: Any) -> Any:
 float64s = float32s = integers = naturals = _same
 
 
+def carried(value: Any) -> Any:
+    """The value itself."""
+    return value
+
+
+def step_over() -> None:
+    """Nothing."""
+
+
 def at(array: np.ndarray, offset: int) -> np.ndarray:
     """The elements from an offset on."""
     return array[offset:]

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.core import compiler
 from numba.core.codegen import JITCodeLibrary
@@ -177,6 +178,38 @@ def at(typing_context: Any, pointer: Any, offset: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.gep(arguments[0], [arguments[1]], inbounds=True)
+
+    return signature, generate
+
+
+@intrinsic
+def carried(typing_context: Any, value: Any) -> Any:
+    """A number that the next step starts from, rounded here.
+
+    Nothing is reassociated across it. A step must have the same bits wherever in a call it
+    stands: how many steps a call runs depends on how long they take.
+    """
+    signature = value(value)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (number,) = arguments
+        fence = builder.module.declare_intrinsic(
+            "llvm.arithmetic.fence", [number.type], ir.FunctionType(number.type, [number.type])
+        )
+        return builder.call(fence, [number])
+
+    return signature, generate
+
+
+@intrinsic
+def step_over(typing_context: Any) -> Any:
+    """The end of a step: LLVM does not unroll the loop over the steps."""
+    signature = types.void()
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", side_effect=True)
+        builder.call(nothing, [], attrs=("convergent",))
+        return context.get_dummy_value()
 
     return signature, generate
 

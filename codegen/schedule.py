@@ -171,17 +171,22 @@ def _as_late_as_possible(
 
 
 def _is_gemm(node: Node, plan: Schedule) -> bool:
+    if node in plan.local and node not in plan.reduces and row_axis(node, plan.rows) != 0:
+        return False
+    return is_large_product(node, plan.rows)
+
+
+def is_large_product(node: Node, rows: Any) -> bool:
+    """True for products of matrices that are worth a matrix kernel."""
     a, b = node.inputs
     if a.rank != 2 or b.rank != 2 or node.dtype != "real":
-        return False
-    if node in plan.local and node not in plan.reduces and row_axis(node, plan.rows) != 0:
         return False
     work = 1
     sizes = [a.shape[0], a.shape[1], b.shape[1]]
     for size in sizes:
         if isinstance(size, int):
             work *= size
-        elif size != plan.rows:
+        elif size != rows:
             work *= 32  # a size that is not known is taken to be of medium size
     return work >= GEMM_WORK and min(s for s in [*sizes, 8] if isinstance(s, int)) >= 2
 

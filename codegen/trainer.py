@@ -37,7 +37,8 @@ from symdiff.rewrite import algebra, stabilise
 from symdiff.shapes import Size, concrete_shape, text
 from symdiff.structural import reduce_sum, size_node
 
-from .data import Plan, plan_batches
+from .compact import CompactKernel, compact_kernel
+from .data import Batches, Plan, plan_batches
 from .history import History
 from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
 from .labels import check_labels
@@ -161,7 +162,7 @@ class Trainer:
                 "they start, among the parameters (a layer does so in layer.parameters)"
             )
         self._rule = UpdateRule(self._optimizer)
-        self._kernels: dict[Any, TrainingKernel] = {}
+        self._kernels: dict[Any, TrainingKernel | CompactKernel] = {}
         self._functions: dict[Any, tuple[FunctionKernel, list[Node]]] = {}
         self._source: str | None = None
 
@@ -283,8 +284,17 @@ class Trainer:
         (root,), _ = vectorise([root], vectors)
         return over_samples(root, self._reduction)
 
-    def _kernel(self, vectors: frozenset[Node], rows: Any, gathered: bool) -> TrainingKernel:
-        key = (vectors, rows, gathered)
+    def _kernel(
+        self,
+        vectors: frozenset[Node],
+        rows: Any,
+        gathered: bool,
+        sizes: Mapping[Size, int] | None = None,
+        batches: Batches | None = None,
+    ) -> TrainingKernel | CompactKernel:
+        """The kernel for data of a kind; a small model has one for each size of a batch."""
+        fixed = frozenset((s, v) for s, v in (sizes or {}).items() if s != rows)
+        key = (vectors, rows, gathered, fixed, batches)
         if key not in self._kernels:
             nodes, _ = self._sampled(vectors)
             (loss,) = algebra([self._over_samples(self._training_root, vectors)])
@@ -297,7 +307,10 @@ class Trainer:
                 [n for n in nodes.values() if n in used], rows, gathered, self._rule,
                 self._options, f"{self._optimizer.name}: {describe(self._root, 200)}",
             )  # fmt: skip
-            self._kernels[key] = TrainingKernel(step)
+            kernel: TrainingKernel | CompactKernel | None = None
+            if sizes is not None and batches is not None:
+                kernel = compact_kernel(step, sizes, batches, self._started().size)
+            self._kernels[key] = kernel or TrainingKernel(step)
         self._source = self._kernels[key].source
         return self._kernels[key]
 
@@ -361,11 +374,17 @@ class Trainer:
         history = History(unit=record)
         if plan.steps == 0:
             return history
-        kernel = self._kernel(bound.vectors, bound.rows, plan.gathered)
+        batches = plan.batches
+        kernel = self._kernel(bound.vectors, bound.rows, plan.gathered, bound.sizes, batches)
         flat = self._started()
-        largest = int(np.diff(plan.offsets).max()) if bound.samples is not None else 1
         run = kernel.bind(
-            bound.arrays, bound.sizes, flat, self._state, self._threads, largest, self._mask_seed
+            bound.arrays,
+            bound.sizes,
+            flat,
+            self._state,
+            self._threads,
+            batches.largest,
+            self._mask_seed,
         )
         watch = bool(metrics) or checked is not None or callback is not None
         loop = Loop(self, run, plan, history, record, watch, progress)

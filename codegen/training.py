@@ -15,6 +15,7 @@ from symdiff.graph import Node, apply
 from symdiff.shapes import Size, concrete_shape
 
 from .build import build, build_plain
+from .data import Plan
 from .emit.cpu import Program, training_source
 from .emit.walk import Walk
 from .kernel import (
@@ -312,13 +313,11 @@ class Run:
 
     def __call__(
         self,
+        plan: Plan,
         start: int,
         steps: int,
         passed: int,
         epochs: int,
-        shuffled: bool,
-        offsets: np.ndarray,
-        order: np.ndarray,
         random: np.ndarray,
         threads: int,
     ) -> tuple[np.ndarray, int]:
@@ -329,8 +328,8 @@ class Run:
         self._status[0] = 0
         middle = [
             hand(self._barrier), hand(self._status), start, steps, passed, epochs,
-            len(offsets) - 1, int(shuffled), order.size, self.grain, self.most_chunks,
-            self.update_chunks, hand(random), hand(offsets), hand(order), hand(losses),
+            plan.per_pass, int(plan.shuffled), plan.order.size, self.grain, self.most_chunks,
+            self.update_chunks, hand(random), hand(plan.offsets), hand(plan.order), hand(losses),
         ]  # fmt: skip
 
         def arguments(tid: int, nth: int) -> list[Any]:

@@ -77,11 +77,12 @@ class _Check:
     def run(self) -> None:
         phase = self.phase
         if phase.kind != "rows":
-            around = phase.kind != "step" and (phase.before or phase.after)
-            if phase.prologue or around or phase.tile:
+            if phase.prologue or phase.before or phase.after or phase.tile:
                 self.fail("only phases by rows have tiles, a prologue, before and after")
-            for body in (phase.before, phase.body, phase.after):
-                self.body(body)
+            for number in phase.resident:
+                self.element(number.buffer, number.index)
+                self.written.add(number.variable)
+            self.body(phase.body)
             return
         if self.rows is None:
             self.fail("a phase by rows of a graph without rows")

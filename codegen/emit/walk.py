@@ -21,6 +21,7 @@ from ..loop_ir import (
     Loop,
     Matrix,
     Phase,
+    Resident,
     Routine,
     Statement,
     Store,
@@ -485,6 +486,17 @@ class Walk:
         stride = self.pools[buffer.array].size
         offset = plus(times(Var("chunk", "int"), stride), self._offset(buffer))
         self.line(depth, f"{buffer.name} = at({buffer.array}, {self.text(offset)})", buffer.formula)
+
+    def place(self, number: Resident) -> str:
+        """A number in the flat array that holds it."""
+        buffer = number.buffer
+        position = plus(self._offset(buffer), flat_index(buffer, number.index))
+        return f"{buffer.array}[{self.text(position)}]"
+
+    def views(self, buffers: list[Buffer], depth: int) -> None:
+        """Name the buffers of a phase that is written into the entry."""
+        for buffer in buffers:
+            self._view(buffer, depth)
 
     def _view(self, buffer: Buffer, depth: int) -> None:
         offset = self._offset(buffer)

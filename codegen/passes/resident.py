@@ -13,6 +13,7 @@ from ..loop_ir import (
     Expr,
     Load,
     Phase,
+    Resident,
     Statement,
     Store,
     Update,
@@ -50,13 +51,11 @@ def resident(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
             continue
         for index in sorted(indices, key=str):
             suffix = "_".join(str(i.value) for i in index if isinstance(i, Const))
-            name = names.new(f"{buffer.name}_{suffix}" if suffix else f"{buffer.name}_now")
+            name = names.new(f"{buffer.name}_{suffix}") if suffix else buffer.name
             variable = Buffer(name, [], buffer.dtype, "scalar")
             buffers.append(variable)
             variables[buffer, index] = variable
-            phase.before.append(Store(variable, (), Load(buffer, index)))
-            if (buffer, index) in written:
-                phase.after.append(Store(buffer, index, Load(variable, ())))
+            phase.resident.append(Resident(variable, buffer, index, (buffer, index) in written))
 
     def place(buffer: Buffer, index: tuple[Expr, ...]) -> Element:
         variable = variables.get((buffer, index))

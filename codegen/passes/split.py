@@ -51,21 +51,22 @@ def split(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     """Cut the bodies of a phase that are too long."""
     wish = f"{phase.name}_part"
     bodies = (phase.prologue, phase.before, phase.body, phase.after)
-    if sum(map(_weight, bodies)) <= LIMIT:
-        return
+    if phase.kind == "step" or sum(map(weight, bodies)) <= LIMIT:
+        return  # a step that is too long is not compiled as one
     phase.prologue, phase.before, phase.body, phase.after = (
         _cut(body, names, wish) for body in bodies
     )
     _keep(phase, names, buffers)
 
 
-def _weight(body: list[Statement]) -> int:
+def weight(body: list[Statement]) -> int:
+    """How long a body is for a compiler: its lines, long ones counted several times."""
     return sum(map(_statement_weight, body))
 
 
 def _statement_weight(statement: Statement) -> int:
     if isinstance(statement, Loop):
-        return 1 + _weight(statement.body)
+        return 1 + weight(statement.body)
     if isinstance(statement, Block):
         return 1
     parts = [p for e in expressions(statement) for p in walk(e)]
@@ -90,7 +91,7 @@ def _cut(body: list[Statement], names: Names, wish: str) -> list[Statement]:
         else s
         for s in body
     ]
-    while len(body) > 1 and _weight(body) > SIZE:
+    while len(body) > 1 and weight(body) > SIZE:
         groups = list(_groups(body))
         if len(groups) == len(body):
             break
@@ -102,12 +103,12 @@ def _groups(body: list[Statement]) -> Iterator[list[Statement]]:
     group: list[Statement] = []
     total = 0
     for statement in body:
-        weight = _statement_weight(statement)
-        if group and total + weight > SIZE:
+        own = _statement_weight(statement)
+        if group and total + own > SIZE:
             yield group
             group, total = [], 0
         group.append(statement)
-        total += weight
+        total += own
     yield group
 
 
