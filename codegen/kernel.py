@@ -29,6 +29,7 @@ from .names import Names
 from .packing import join, pack
 from .passes import run_passes
 from .rows import row_axis
+from .runtime import chunk_count_python
 from .sizes import SizeTable
 from .verify import verify
 
@@ -51,8 +52,9 @@ THREAD_WORK = 4_000_000
 """Operations that make it worth starting threads for one call (about 2 ms)."""
 
 RESERVED = frozenset(
-    """np math real reals integers naturals compiler Compiler at carried step_over wait shuffle gemm
-    special run batch samples tid
+    """np math real reals integers naturals compiler Compiler at carried chunk_count step_over
+    wait shuffle gemm
+    special run tid
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
     grain most_chunks update_chunks random offsets order losses k step epochs parameters_count
     hyper batch epoch samples row tile_first tile_last far beyond only shared shared_int partials
@@ -370,7 +372,7 @@ class FunctionKernel:
         results = [memory[name] for name in self._outputs]
         rows = values[self._lowered.sizes[self.rows]] if self.rows is not None else 0
         grain, most = chunking(self._lowered, values, self._work)
-        chunks = max(1, min(most, rows // grain))
+        chunks = chunk_count_python(rows, grain, most)
         busy = rows * self._work >= THREAD_WORK
         nth = min(threads, chunks) if busy and not plain else 1
         memory.update(pool_arrays(self._lowered, dtype, values, chunks, nth))

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .runtime import shuffle_python
+from .runtime import chunk_count_python, shuffle_python
+
+chunk_count = chunk_count_python
 
 
 class Compiler:

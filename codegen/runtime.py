@@ -86,8 +86,10 @@ class PartLibrary(KernelLibrary):
         return SimpleNamespace(set_env=lambda name, environment: None)
 
 
-class PartCompiler(compiler.Compiler):
-    """Compiles functions that stay functions of their own in the machine code of the entry."""
+class InlinedCompiler(compiler.Compiler):
+    """Compiles functions that become a part of the entry, where LLVM optimises them."""
+
+    attribute = "alwaysinline"
 
     def _compile_core(self) -> Any:
         generator = self.state.targetctx.codegen()
@@ -95,8 +97,14 @@ class PartCompiler(compiler.Compiler):
         result = super()._compile_core()
         module = result.library._get_module_for_linking()
         function = module.get_function(result.fndesc.llvm_func_name)
-        function.add_function_attribute("noinline")
+        function.add_function_attribute(self.attribute)
         return result
+
+
+class PartCompiler(InlinedCompiler):
+    """Compiles functions that stay functions of their own in the machine code of the entry."""
+
+    attribute = "noinline"
 
 
 class Compiler:
@@ -138,7 +146,7 @@ class Compiler:
         that reads the kernel from disk the second, which LLVM has optimised once more: their
         results differ in the last digit.
         """
-        return njit(forceinline=True, **INTERNAL, **self.options)(function)
+        return njit(pipeline_class=InlinedCompiler, **INTERNAL, **self.options)(function)
 
     def entry(self, function: Callable[..., Any]) -> Any:
         """The function that Python calls: ints and addresses only. Cached on disk."""
@@ -271,6 +279,17 @@ def wait(barrier: Any, nth: int) -> None:
         spins += 1
         if spins > SPINS:
             _give_way()
+
+
+def chunk_count_python(rows: int, grain: int, most: int) -> int:
+    """How many chunks: a power of two, so that any usual number of threads has equal shares."""
+    chunks = 1
+    while 2 * chunks <= most and 2 * chunks * grain <= rows:
+        chunks *= 2
+    return chunks
+
+
+chunk_count = njit(nogil=True)(chunk_count_python)
 
 
 def shuffle_python(order: Any, count: int, state: Any) -> None:

@@ -36,14 +36,18 @@ from .kernel import (
     used_arrays,
     work_per_row,
 )
-from .loop_ir import Buffer, Load, Phase, Var, const, count, plus
+from .loop_ir import Buffer, Const, Load, Phase, Var, const, count, plus
 from .lower import Output
 from .names import Names
+from .runtime import chunk_count_python
 from .sizes import SizeTable
 from .update import COUNT, UpdateRule
 
-STEP_WORK = 800_000
-"""Operations in a step that make a second thread worth a barrier (about 0.4 ms)."""
+STEP_WORK = 80_000
+"""Operations in a step that make a second thread worth trying (about 8 µs)."""
+
+SHORT_TAIL = 1024
+"""Elements that one thread adds up and updates faster than threads meet at barriers."""
 
 MOVING = Size("moving_count")
 """The size of the flat array of moving averages, which follow the parameters."""
@@ -208,6 +212,14 @@ class TrainingKernel:
         given = {leaf: source}
         return lower_graph([output], given, None, names, table, flat, wish="update").phases
 
+    @property
+    def _short_tail(self) -> bool:
+        """Whether the partial results, and so the parameters, are few."""
+        sizes = [p.size for p in self._forward.pools.values() if p.space == "partial"]
+        literal = all(isinstance(size, Const) for size in sizes)
+        few = literal and sum(int(s.value) for s in sizes if isinstance(s, Const)) <= SHORT_TAIL
+        return bool(sizes) and few
+
     def moving_elements(self, sizes: Mapping[Size, int]) -> int:
         """How many numbers the moving averages hold."""
         return sum(math.prod(concrete_shape(n.shape, sizes)) for n in self._moving)
@@ -235,7 +247,7 @@ class TrainingKernel:
             forward.rows, arrays, forward.pools,
             update=[*update.phases, *self._average], update_sizes=update_sizes,
             update_rows=update.rows, update_pools=update.pools,
-            gathered=gathered, row_data=row_data,
+            gathered=gathered, row_data=row_data, short_tail=self._short_tail,
         )  # fmt: skip
         return training_source(program)
 
@@ -278,7 +290,7 @@ class Run:
         trained = parameters.size - moving
         values.update(parameters_count=trained, moving_count=moving, seed=seed)
         self.grain, self.most_chunks = chunking(forward, values, kernel._work)
-        chunks = max(1, min(self.most_chunks, largest_batch // self.grain))
+        chunks = chunk_count_python(largest_batch, self.grain, self.most_chunks)
         self.update_chunks = max(1, min(MOST_CHUNKS, trained * UPDATE_COST // CHUNK_WORK))
         if any(p.space == "partial" for p in update.pools.values()):
             self.update_chunks = 1

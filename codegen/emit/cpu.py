@@ -39,6 +39,8 @@ class Program:
         Name of each array argument to its memory dtype, in order.
     pools : dict
         Flat arrays among them.
+    short_tail : bool
+        Whether what follows the rows, the update included, is too little work for threads.
     """
 
     title: str
@@ -55,6 +57,7 @@ class Program:
     update_pools: Mapping[str, Pool] = field(default_factory=dict)
     gathered: bool = False
     row_data: dict[str, str] = field(default_factory=dict)
+    short_tail: bool = False
 
 
 def _prelude(program: Program | StepProgram, walks: Sequence[Walk], body: str) -> list[str]:
@@ -70,7 +73,7 @@ def _prelude(program: Program | StepProgram, walks: Sequence[Walk], body: str) -
     imported = ["Compiler", f"{program.real}s as reals", "integers"]
     imported += [
         n
-        for n in ("at", "carried", "naturals", "shuffle", "step_over", "wait")
+        for n in ("at", "carried", "chunk_count", "naturals", "shuffle", "step_over", "wait")
         if re.search(rf"\b{n}\(", body)
     ]
     lines.append(f"from codegen.runtime import {', '.join(imported)}")
@@ -109,12 +112,16 @@ def _write_phases(walk: Walk, phases: Sequence[Phase]) -> None:
         walk.parts = []
 
 
+def _call(walk: Walk, phase: Phase, chunks: str, thread: str = "tid, nth") -> str:
+    arguments = ", ".join([thread, chunks, "status", *walk.arguments(phase)])
+    return f"{phase.name}({arguments})"
+
+
 def _calls(walk: Walk, phases: Sequence[Phase], depth: int, chunks: str) -> list[str]:
     indent = INDENT * depth
     lines = []
     for phase in phases:
-        arguments = ", ".join(["tid", "nth", chunks, "status", *walk.arguments(phase)])
-        lines.append(f"{indent}{phase.name}({arguments})")
+        lines.append(f"{indent}{_call(walk, phase, chunks)}")
         lines.append(f"{indent}wait(barrier, nth)")
     return lines
 
@@ -168,7 +175,7 @@ def training_source(program: Program) -> str:
             f"{two}{two}shuffle(order, samples_count, random)",
             f"{two}{one}wait(barrier, nth)",
             f"{two}{rows} = offsets[batch + 1] - offsets[batch]",
-            f"{two}chunks = max(1, min(most_chunks, {rows} // grain))",
+            f"{two}chunks = chunk_count({rows}, grain, most_chunks)",
         ]
         if program.gathered:
             entry.append(f"{two}samples = at(order, offsets[batch])")
@@ -179,14 +186,35 @@ def training_source(program: Program) -> str:
             ]
     else:
         entry.append(f"{two}chunks = 1")
-    calls = _calls(walk, program.phases, 2, "chunks")
-    if not program.gathered:
-        calls = [_with_batches(c, program.row_data) for c in calls]
-    entry += calls
-    entry += _calls(update, program.update, 2, "update_chunks")
-    entry += [f"{two}if tid == 0:", f"{two}{one}losses[k - start] = loss[0]"]
+    entry += _step_calls(program, walk, update)
     body = "\n".join([*walk.lines, *update.lines, *entry])
     return "\n".join([*_prelude(program, [walk, update], body), body]) + "\n"
+
+
+def _step_calls(program: Program, walk: Walk, update: Walk) -> list[str]:
+    """The phases of a step, with a barrier after each.
+
+    Where little follows the last phase by rows, one thread does it, with one barrier.
+    """
+    two, three = INDENT * 2, INDENT * 3
+    kinds = [phase.kind for phase in program.phases]
+    last = max((n for n, kind in enumerate(kinds) if kind == "rows"), default=-1) + 1
+    if not program.short_tail:
+        last = len(kinds)
+    calls = _calls(walk, program.phases[:last], 2, "chunks")
+    tail = [_call(walk, phase, "chunks", "0, 1") for phase in program.phases[last:]]
+    record = "losses[k - start] = loss[0]"
+    if program.short_tail:
+        tail += [_call(update, phase, "update_chunks", "0, 1") for phase in program.update]
+        calls.append(f"{two}if tid == 0:")
+        calls += [f"{three}{line}" for line in [*tail, record]]
+        calls.append(f"{two}wait(barrier, nth)")
+    if not program.gathered:
+        calls = [_with_batches(c, program.row_data) for c in calls]
+    if not program.short_tail:
+        calls += _calls(update, program.update, 2, "update_chunks")
+        calls += [f"{two}if tid == 0:", f"{three}{record}"]
+    return calls
 
 
 STEP = (
