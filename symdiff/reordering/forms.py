@@ -108,24 +108,39 @@ def terms_of(root: Node, inside: Callable[[Node], bool], inputs: Inputs) -> list
     return result
 
 
-def open_form(node: Node, inside: Callable[[Node], bool], inputs: Inputs) -> Form | None:
-    """The form of a node, or None where none of its terms is a product."""
+def open_form(
+    node: Node, inside: Callable[[Node], bool], inputs: Inputs, costs: Costs
+) -> Form | None:
+    """The form of a node, or None where none of its terms is a product.
+
+    What is stretched to the shape of the node, a bias say, stays in one piece: taken apart layer by
+    layer, the biases of a deep network would be a quadratic number of products.
+    """
     if node.rank not in (1, 2) or node.dtype != "real":
         return None
-    rows, columns = node.shape if node.rank == 2 else (node.shape[0], 1)
+    size = node.shape if node.rank == 2 else (node.shape[0], 1)
+
+    def whole(part: Node) -> bool:
+        return inside(part) and part.shape == node.shape
+
     terms: list[Term] = []
-    for signed in terms_of(node, inside, inputs):
+    small: dict[Shape, list[Signed]] = {}
+    for signed in terms_of(node, whole, inputs):
         base = signed.node
         if base.dtype == "bool":
             return None
-        pair = _pair(base, inputs) if base is node or inside(base) else None
-        if pair is None:
-            pair = (base,)
-        factors = _placed(base, pair, (rows, columns), node.rank, inputs)
+        if base.shape != node.shape:
+            small.setdefault(base.shape, []).append(signed)
+            continue
+        pair = _pair(base, inputs) if base is node or whole(base) else None
+        factors = _placed(base, pair or (base,), size, node.rank, inputs)
         terms.append(Term(factors, signed.minus, signed.scales))
     if not any(len(t.factors) == 2 for t in terms):
         return None
-    return Form(node, rows, columns, terms)
+    for shape, group in small.items():
+        base = sum_of(group, shape, costs)
+        terms.append(Term(_placed(base, (base,), size, node.rank, inputs), False, ()))
+    return Form(node, *size, terms)
 
 
 def _pair(node: Node, inputs: Inputs) -> tuple[Node, ...] | None:
@@ -150,7 +165,7 @@ def _is_row(operand: Node, node: Node) -> bool:
 
 
 def _placed(
-    base: Node, pair: tuple[Node, ...], size: tuple[Dimension, Dimension], rank: int, inputs: Inputs
+    base: Node, pair: tuple[Node, ...], size: Shape, rank: int, inputs: Inputs
 ) -> tuple[View, ...]:
     """A term as matrices of the sizes of what it is a term of."""
     rows, columns = size

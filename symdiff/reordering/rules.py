@@ -88,7 +88,7 @@ def without_intermediate(workspace: Workspace, node: Node) -> Proposal | None:
     readers = _readers(workspace, node)
     if not readers:
         return None
-    form = open_form(node, workspace.private, workspace.inputs)
+    form = open_form(node, workspace.private, workspace.inputs, workspace.costs)
     if form is None:
         return None
     proposal = Proposal()
