@@ -17,6 +17,7 @@ from symdiff.bridge import describe
 from symdiff.errors import IndexOutOfRange, InvalidArgument, LinearAlgebraError, ShapeError
 from symdiff.graph import Node, is_literal, walk
 from symdiff.matrices import INDEFINITE, MATRICES, SINGULAR
+from symdiff.reordering import reorder
 from symdiff.shapes import Size, concrete_shape
 
 from .build import build, build_plain
@@ -308,12 +309,21 @@ def check_status(status: np.ndarray, what: str) -> None:
         raise LinearAlgebraError(f"{what}: {MATRIX_PROBLEMS[int(status[0])]}")
 
 
+def in_cheapest_order(
+    roots: Sequence[Node], rows: Any, options: Options, sizes: Mapping[Size, int] | None = None
+) -> list[Node]:
+    """What a kernel computes: products reordered, unless arithmetic is to stay as written."""
+    return list(roots) if options.math == "accurate" else reorder(roots, rows, sizes).roots
+
+
 @dataclass
 class FunctionKernel:
     """Computes the values of nodes from the values of symbols.
 
     Attributes
     ----------
+    sizes : mapping, optional
+        Values of symbolic sizes where they are known: the cheapest order of products follows them.
     source : str
     """
 
@@ -322,6 +332,7 @@ class FunctionKernel:
     rows: Any
     options: Options
     title: str
+    sizes: Mapping[Size, int] | None = None
     source: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -331,9 +342,10 @@ class FunctionKernel:
             table.variable(self.rows)
         self._buffers = {n: data_buffer(n, names, table, self.rows) for n in self.symbols}
         self._outputs = [names.new("output") for _ in self.roots]
+        computed = in_cheapest_order(self.roots, self.rows, self.options, self.sizes)
         outputs = [
-            Output(n, name, "output", dtype=result_dtype(n))
-            for n, name in zip(self.roots, self._outputs, strict=True)
+            Output(new, name, "output", dtype=result_dtype(n))
+            for n, new, name in zip(self.roots, computed, self._outputs, strict=True)
         ]
         # the output buffers keep the names that were given out for them
         for name in self._outputs:
@@ -348,7 +360,7 @@ class FunctionKernel:
         )  # fmt: skip
         self.source = function_source(program)
         self._constants = constant_arrays(lowered, self.options.dtype)
-        self._work = work_per_row(self.roots, self.rows)
+        self._work = work_per_row(computed, self.rows)
 
     def __call__(
         self,

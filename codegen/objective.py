@@ -160,7 +160,9 @@ class Objective:
         if name not in self._kernels:
             symbols = [*self._data, *values]
             rows = choose_rows(self._data)
-            self._kernels[name] = FunctionKernel(roots, symbols, rows, self._options, name)
+            self._kernels[name] = FunctionKernel(
+                roots, symbols, rows, self._options, name, self._sizes
+            )
         arrays = {**self._arrays, **{n: np.asarray(v) for n, v in values.items()}}
         return self._kernels[name](arrays, self._sizes, self._threads)
 

@@ -40,7 +40,14 @@ from symdiff.structural import reduce_sum, size_node
 from .compact import CompactKernel, compact_kernel
 from .data import Batches, Plan, plan_batches
 from .history import History
-from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
+from .kernel import (
+    FunctionKernel,
+    Options,
+    check_threads,
+    choose_rows,
+    dtype_name,
+    in_cheapest_order,
+)
 from .labels import check_labels
 from .loop import Loop
 from .training import Step, TrainingKernel
@@ -163,6 +170,8 @@ class Trainer:
             )
         self._rule = UpdateRule(self._optimizer)
         self._kernels: dict[Any, TrainingKernel | CompactKernel] = {}
+        self._graphs: dict[Any, TrainingKernel] = {}
+        self._likely: dict[Size, int] = {}
         self._functions: dict[Any, tuple[FunctionKernel, list[Node]]] = {}
         self._source: str | None = None
 
@@ -241,10 +250,14 @@ class Trainer:
 
     @property
     def derivation(self) -> Any:
-        """The steps that lead from the loss to its gradients."""
+        """The steps that lead from the loss to its gradients, and the products reordered."""
         from symdiff.derivation import derive
 
-        return derive(self._loss, [n.attributes[0] for n in self._trained])
+        derivation = derive(self._loss, [n.attributes[0] for n in self._trained])
+        if self._options.math == "accurate":
+            return derivation
+        _, rows = self._sampled(frozenset())
+        return derivation.in_cheapest_order(rows, self._likely)
 
     @property
     def source(self) -> str:
@@ -295,6 +308,11 @@ class Trainer:
         """The kernel for data of a kind; a small model has one for each size of a batch."""
         fixed = frozenset((s, v) for s, v in (sizes or {}).items() if s != rows)
         key = (vectors, rows, gathered, fixed, batches)
+        likely = dict(sizes or {})
+        if batches is not None and rows is not None:
+            likely[rows] = batches.largest
+        # the cheapest order of products hardly depends on them
+        self._likely = {s: 1 << max(v - 1, 0).bit_length() for s, v in likely.items()}
         if key not in self._kernels:
             nodes, _ = self._sampled(vectors)
             (loss,) = algebra([self._over_samples(self._training_root, vectors)])
@@ -302,15 +320,22 @@ class Trainer:
             self._started()
             moving = [self._moving[n] for n in self._parameters[len(self._trained) :]]
             used = set(leaves([loss, *moving]))
+            graph = [loss, *algebra([*gradients, *moving])]
+            graph = in_cheapest_order(graph, rows, self._options, self._likely)
             step = Step(
-                loss, algebra([*gradients, *moving]), self._parameters, self._slots,
+                graph[0], graph[1:], self._parameters, self._slots,
                 [n for n in nodes.values() if n in used], rows, gathered, self._rule,
                 self._options, f"{self._optimizer.name}: {describe(self._root, 200)}",
             )  # fmt: skip
             kernel: TrainingKernel | CompactKernel | None = None
             if sizes is not None and batches is not None:
                 kernel = compact_kernel(step, sizes, batches, self._started().size)
-            self._kernels[key] = kernel or TrainingKernel(step)
+            if kernel is None:
+                same = (vectors, rows, gathered, *graph)
+                if same not in self._graphs:
+                    self._graphs[same] = TrainingKernel(step)
+                kernel = self._graphs[same]
+            self._kernels[key] = kernel
         self._source = self._kernels[key].source
         return self._kernels[key]
 
@@ -517,7 +542,7 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         skipped = {
             "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_symbols",
-            "_rule", "_kernels", "_functions", "_source",
+            "_rule", "_kernels", "_graphs", "_likely", "_functions", "_source",
         }  # fmt: skip
         return {k: v for k, v in self.__dict__.items() if k not in skipped}
 

@@ -7,7 +7,7 @@ compiles; nothing is derived a second time to be explained.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,8 +25,9 @@ from .printing.derivation import (
     explanation_text,
 )
 from .printing.drawing import Drawing, draw
+from .reordering import Reordering, reorder
 from .rewrite import Applied, algebra
-from .shapes import Shape
+from .shapes import Shape, Size
 from .steps import Name, Naming, choose, fold
 
 __all__ = ["Derivation", "Step", "derive"]
@@ -81,10 +82,13 @@ class Derivation:
         ``{symbol: Node}``.
     applied : list
         The stability rewrites: ``(rule, node before, node after)``.
+    reordering : Reordering or None
+        The products that a kernel computes in another order, see :meth:`in_cheapest_order`.
     """
 
     def __init__(self, loss: Any, parameters: tuple[sp.Symbol, ...]) -> None:
         self.loss = as_expression(loss)
+        self.reordering: Reordering | None = None
         self.applied: Applied = []
         self.loss_node = loss_node(loss, self.applied)
         nodes, _ = parameter_nodes(list(parameters), [self.loss_node])
@@ -100,7 +104,38 @@ class Derivation:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return derive, (self.loss, list(self.parameters))
+        made = derive, (self.loss, list(self.parameters))
+        if self.reordering is None:
+            return made
+        return _reordered, (*made[1], self.reordering.rows, self.reordering.sizes)
+
+    def in_cheapest_order(
+        self, rows: Any = None, sizes: Mapping[Size, int] | None = None
+    ) -> Derivation:
+        """The same derivation, telling which products are cheaper in another order.
+
+        Parameters
+        ----------
+        rows : size, optional
+            The size that counts the rows of a batch; it is taken to be large.
+        sizes : mapping, optional
+            Values of symbolic sizes.
+
+        Examples
+        --------
+        >>> import symdiff as sd
+        >>> from symdiff.derivation import derive
+        >>> X, V, w = sd.tensor("X", "n", 3), sd.tensor("V", 3, 20), sd.tensor("w", 20)
+        >>> d = derive(sd.sum((X @ V @ w) ** 2), w).in_cheapest_order("n")
+        >>> print(d.reordering.before, "to", d.reordering.after)
+        6592 to 580
+        """
+        if isinstance(rows, str):
+            rows = Size(rows)
+        result = Derivation(self.loss, self.parameters)
+        roots = [result.loss_node, *result.gradient_nodes.values()]
+        result.reordering = reorder(roots, rows, sizes)
+        return result
 
     @cached_property
     def naming(self) -> Naming:
@@ -230,6 +265,10 @@ def _rule(node: Node) -> str:
 
 def _counted(nodes: Iterable[Node]) -> dict[str, int]:
     return dict(Counter(n.operation for n in nodes if n.row.kind != "leaf").most_common())
+
+
+def _reordered(loss: Any, wrt: Any, rows: Any, sizes: Mapping[Size, int]) -> Derivation:
+    return derive(loss, wrt).in_cheapest_order(rows, sizes)
 
 
 def derive(loss: Any, wrt: Any) -> Derivation:

@@ -29,6 +29,9 @@ RULES = 40
 LONGEST = 60
 """Parts of a formula beyond which an aside shows only that there is one."""
 
+MOST_MOVES = 24
+"""Reordered products that are shown one by one."""
+
 Row = tuple[str, Shape]
 
 
@@ -55,6 +58,7 @@ def derivation_text(derivation: Derivation) -> str:
         ("rewritten for stability", _rewritten(page, derivation)),
         ("backward", rows[first:second]),
         ("gradients", rows[second:]),
+        _reordered(page, derivation),
     ]
     return "\n\n".join("\n".join([title, *lines]) for title, lines in blocks if lines)
 
@@ -154,6 +158,25 @@ def _rewritten(page: Page, derivation: Derivation) -> list[str]:
             old, new = page.definition(before), page.definition(after)
             lines.append(f"  {old} → {new}    ({rule.name})")
     return list(dict.fromkeys(lines))
+
+
+def _reordered(page: Page, derivation: Derivation) -> tuple[str, list[str]]:
+    """The products that are computed in another order, and what that saves."""
+    reordering = derivation.reordering
+    if reordering is None or not reordering.applied:
+        return "", []
+    title = f"products reordered: {reordering.before} → {reordering.after} multiplications"
+    if reordering.rows is not None:
+        title += f" for {reordering.rows} = {reordering.sizes[reordering.rows]}"
+    lines = []
+    for name, before, after in reordering.applied:
+        if max(page.size(before, own=True), page.size(after, own=True)) <= LONGEST:
+            lines.append(f"  {page.definition(before)} → {page.definition(after)}    ({name})")
+    lines = list(dict.fromkeys(lines))
+    if len(lines) < len(reordering.applied) or len(lines) > MOST_MOVES:
+        shown = lines[:MOST_MOVES]
+        lines = [*shown, f"  and {len(reordering.applied) - len(shown)} more"]
+    return title, lines
 
 
 # --- the chain of rules ------------------------------------------------------------------

@@ -47,7 +47,9 @@ class Reordering:
     before, after : int
         Multiplications of the graph.
     rows : Size or None
-        The size that counts rows, taken to be ``row_count``.
+        The size that counts rows.
+    sizes : dict
+        What symbolic sizes were taken to be.
     """
 
     roots: list[Node]
@@ -55,7 +57,7 @@ class Reordering:
     before: int = 0
     after: int = 0
     rows: Any = None
-    row_count: int = ROWS
+    sizes: dict[Size, int] = field(default_factory=dict)
 
 
 def reorder(
@@ -86,12 +88,10 @@ def reorder(
         while pending and len(applied) < limit:
             pending = _round(workspace, pending, applied)
     if not applied:
-        return Reordering(list(roots), rows=rows, row_count=known.get(rows, ROWS))
+        return Reordering(list(roots), rows=rows, sizes=known)
     new = workspace.roots()
-    return Reordering(
-        new, applied, costs.multiplications(roots), costs.multiplications(new), rows,
-        known.get(rows, ROWS),
-    )  # fmt: skip
+    before, after = costs.multiplications(roots), costs.multiplications(new)
+    return Reordering(new, applied, before, after, rows, known)
 
 
 def _proposals(workspace: Workspace, node: Node) -> list[tuple[int, int]]:

@@ -153,14 +153,14 @@ class Products:
             return b.resized(rows, columns)
         if b.node.is_number(1):
             return a.resized(rows, columns)
-        left, right = _lowered(a), _lowered(b)
-        if not right.rank and a.layout == "column":
-            return View(multiply(right, a.node), rows, columns, "column")
+        if a.layout == "column" and not b.node.rank:
+            return View(multiply(b.node, a.node), rows, columns, "column")
+        left = _lowered(a)
         if not left.rank:
-            layout = b.layout if right is b.node else "scalar"
-            return View(multiply(left, right), rows, columns, layout)
+            return View(multiply(left, b.node), rows, columns, b.layout)
         if left.rank == 1:
             left = reshape(left, (*left.shape, 1))
+        right = reshape(b.node, (1, 1)) if b.layout == "column" else b.node
         return View(multiply(left, right), rows, columns, "matrix")
 
 
