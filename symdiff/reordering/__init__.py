@@ -34,6 +34,10 @@ MOST_MOVES = 8
 """Moves for each node of a graph."""
 
 
+WORTHWHILE = 0.95
+"""The part of the cost that may be left: what is saved must pay for another pass over memory."""
+
+
 @dataclass(frozen=True)
 class Reordering:
     """What became of a graph.
@@ -87,9 +91,9 @@ def reorder(
         pending = list(workspace.live)
         while pending and len(applied) < limit:
             pending = _round(workspace, pending, applied)
-    if not applied:
+    new = workspace.roots() if applied else list(roots)
+    if not applied or costs.total(new) > WORTHWHILE * costs.total(roots):
         return Reordering(list(roots), rows=rows, sizes=known)
-    new = workspace.roots()
     before, after = costs.multiplications(roots), costs.multiplications(new)
     return Reordering(new, applied, before, after, rows, known)
 

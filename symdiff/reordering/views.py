@@ -42,9 +42,7 @@ class View:
     def extents(self) -> Shape:
         """The axes that the node itself has."""
         shape = self.node.shape
-        return {"matrix": shape, "row": (1, *shape), "column": (*shape, 1)}.get(
-            self.layout, (1, 1)
-        )
+        return {"matrix": shape, "row": (1, *shape), "column": (*shape, 1)}.get(self.layout, (1, 1))
 
     def full(self, axis: int) -> bool:
         """True where the node is not stretched along an axis."""
