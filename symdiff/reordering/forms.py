@@ -140,7 +140,7 @@ def open_form(
     for shape, group in small.items():
         base = sum_of(group, shape, costs)
         terms.append(Term(_placed(base, (base,), size, node.rank, inputs), False, ()))
-    return Form(node, *size, terms)
+    return Form(node, size[0], size[1], terms)
 
 
 def _pair(node: Node, inputs: Inputs) -> tuple[Node, ...] | None:
