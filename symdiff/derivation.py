@@ -128,7 +128,7 @@ class Derivation:
         >>> X, V, w = sd.tensor("X", "n", 3), sd.tensor("V", 3, 20), sd.tensor("w", 20)
         >>> d = derive(sd.sum((X @ V @ w) ** 2), w).in_cheapest_order("n")
         >>> print(d.reordering.before, "to", d.reordering.after)
-        6592 to 580
+        6484 to 588
         """
         if isinstance(rows, str):
             rows = Size(rows)
