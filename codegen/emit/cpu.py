@@ -259,7 +259,7 @@ def step_source(program: StepProgram) -> str:
     before += walk.lines
     walk.lines = []
     walk.views([b for b in seen if b not in fixed], 2)  # where it lies depends on the batch
-    walk.body(phase.body, 2)
+    walk.step_body(phase.body)
     walk.line(2, "losses[k - start] = loss")
     for name, _, written in places:
         if written:
@@ -292,11 +292,12 @@ def step_source(program: StepProgram) -> str:
         following = [f"{two}batch += 1", f"{two}if batch == per_pass:", f"{three}batch = 0"]
     arguments = ", ".join([*STEP, *program.sizes, *program.arrays])
     text = "\n".join([
-        "", "@compiler.entry", f"def run({arguments}):",
+        "", "@compiler.phase", f"def train({arguments}):", *head, *before,
+        f"{one}for k in range(start, start + steps):", *batch, *body, *following, *after,
+        "", "", "@compiler.entry", f"def run({arguments}):",
         f"{one}status = integers(status)", f"{one}random = naturals(random)",
         f"{one}offsets = integers(offsets)", f"{one}order = integers(order)",
-        f"{one}losses = reals(losses)", *_pointers(program.arrays), *head, *before,
-        f"{one}for k in range(start, start + steps):", *batch, *body, *following, *after,
+        f"{one}losses = reals(losses)", *_pointers(program.arrays), f"{one}train({arguments})",
     ])  # fmt: skip
     return "\n".join([*_prelude(program, [walk], text), text]) + "\n"
 

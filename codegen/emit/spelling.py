@@ -277,6 +277,19 @@ def label(index, size, status):
         status[0] = 2
     return index
 """),
+    "bounded_outside": _helper("""
+def bounded_outside(index, size):
+    return (index < -size) | (index >= size)
+"""),
+    "label_outside": _helper("""
+def label_outside(index, size):
+    return (index < 0) | (index >= size)
+"""),
+    "inside": _helper("""
+def inside(index, size):
+    place = index + size if index < 0 else index
+    return max(min(place, size - 1), 0)
+"""),
     "eliminate": _helper("""
 def eliminate(a, b, n, k):
     # Gaussian elimination with partial pivoting; gives the sign of the permutation

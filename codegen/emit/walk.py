@@ -53,6 +53,9 @@ _CONDITIONS = {"logical_and", "logical_or", "logical_not"}
 _COMPARISONS = {"equal", "not_equal", "less", "less_equal", "better_max", "better_min"}
 _CHECKED = {"bounded", "label"}
 
+FLAGS = {"bounded": ("astray", 1), "label": ("mislabelled", 2)}
+"""The variable that notes an index out of range, and the status that tells it."""
+
 _CIRCULAR = {"sin", "cos"}
 """Vector functions of a limited range; see ``Walk._circular``."""
 
@@ -112,6 +115,8 @@ class Walk:
         self._arrays: dict[str, list[str]] = {}
         self._phase: Phase | None = None
         self._watching = False
+        self._flagging = False
+        self._conditional = 0
         self._watched: dict[str, bool] = {}
         self._far = False
 
@@ -174,9 +179,8 @@ class Walk:
         if operation == "power":
             return self._power(call)
         if operation in _CHECKED:
-            self._need(operation)
             value, size = (self.text(a, "int") for a in call.arguments)
-            return _CALL, f"{operation}({value}, {size}, status)"
+            return _CALL, self._checked(operation, value, size)
         if operation.startswith("combine_"):
             return self._combine(call)
         spelling = SPELLING.get(operation)
@@ -196,10 +200,12 @@ class Walk:
             self._need(operation)
             return _CALL, self._nested_call(operation, call, dtypes)
         if spelling.join:
-            parts = [
-                self.text(a, d, level + (i > 0))  # a * (b % c) is not a * b % c
-                for i, (a, d) in enumerate(zip(call.arguments, dtypes, strict=True))
-            ]
+            parts = []
+            for i, (a, d) in enumerate(zip(call.arguments, dtypes, strict=True)):
+                short = operation in ("logical_and", "logical_or") and i > 0
+                self._conditional += short
+                parts.append(self.text(a, d, level + (i > 0)))  # a * (b % c) is not a * b % c
+                self._conditional -= short
             return level, spelling.join.join(parts)
         needed = [level if level < _CALL else 0] * len(dtypes)
         if operation in _RIGHT:
@@ -208,7 +214,12 @@ class Walk:
             needed = [5 if operation in _COMPARISONS else 1] * len(dtypes)
         elif operation == "negative":
             needed = [8]
-        parts = [self.text(a, d, n) for a, d, n in zip(call.arguments, dtypes, needed, strict=True)]
+        parts = []
+        for position, operand in enumerate(zip(call.arguments, dtypes, needed, strict=True)):
+            conditional = operation == "where" and position > 0
+            self._conditional += conditional
+            parts.append(self.text(*operand))
+            self._conditional -= conditional
         return level, spelling.text.format(*parts)
 
     def _nested_call(self, operation: str, call: Call, dtypes: list[str]) -> str:
@@ -234,8 +245,34 @@ class Walk:
         if not self._watching or checked:
             return f"np.{call.operation}({argument})"
         self._need(call.operation)
-        self._watched.setdefault(argument, False)
+        self._watched.setdefault(f"far |= beyond({argument})", False)
         return f"{call.operation}({argument})"
+
+    def _checked(self, operation: str, value: str, size: str) -> str:
+        """An index that must lie in an axis.
+
+        Inside a loop over the rows a variable notes what is wrong: a store to the status would
+        keep LLVM from vectorising the loop. Where an index is not always needed, it is checked
+        where it is used.
+        """
+        if not self._flagging or self._conditional:
+            self._need(operation)
+            return f"{operation}({value}, {size}, status)"
+        outside = f"{operation}_outside"
+        self._need(outside)
+        self._watched.setdefault(f"{FLAGS[operation][0]} |= {outside}({value}, {size})", False)
+        if operation == "label":
+            return value
+        self._need("inside")
+        return f"inside({value}, {size})"
+
+    def flagged(self, start: int, depth: int) -> None:
+        """Set and read the flags of the loops that begin at a line."""
+        for name, status in FLAGS.values():
+            if any(f"{name} |=" in line for line in self.lines[start:]):
+                self.lines.insert(start, f"{INDENT * depth}{name} = False")
+                self.line(depth, f"if {name}:")
+                self.line(depth + 1, f"status[0] = {status}")
 
     def _operand_dtypes(self, call: Call) -> list[str]:
         operation = call.operation
@@ -307,11 +344,12 @@ class Walk:
 
     def line(self, depth: int, text: str, formula: str = "") -> None:
         """Write a line, with the formula as a comment."""
-        for argument in [a for a, written in self._watched.items() if not written]:
-            self._watched[argument] = self._far = True
-            self.lines.append(f"{INDENT * depth}far |= beyond({argument})")
-        note = f"  # {comment(formula)}" if formula else ""
-        self.lines.append(f"{INDENT * depth}{text}{note}")
+        for note in [n for n, written in self._watched.items() if not written]:
+            self._watched[note] = True
+            self._far |= note.startswith("far ")
+            self.lines.append(f"{INDENT * depth}{note}")
+        remark = f"  # {comment(formula)}" if formula else ""
+        self.lines.append(f"{INDENT * depth}{text}{remark}")
 
     def body(self, statements: list[Statement], depth: int) -> None:
         """Write the body of a block."""
@@ -437,8 +475,9 @@ class Walk:
         if block.name in self._written:
             return self._written[block.name]
         assert self._phase is not None
-        saved = self.lines, self._watching, self._watched, self._in_block
-        self.lines, self._watching, self._watched, self._in_block = [], False, {}, True
+        saved = self.lines, self._watching, self._flagging, self._watched, self._in_block
+        self.lines, self._watching, self._flagging = [], False, False
+        self._watched, self._in_block = {}, True
         for array, place in dict.fromkeys(
             (b.array, self._copy_start(b)) for b in seen_buffers(block) if self._direct(b)
         ):
@@ -455,7 +494,7 @@ class Walk:
         else:
             self.body(block.body, 1)
         lines = self.lines
-        self.lines, self._watching, self._watched, self._in_block = saved
+        self.lines, self._watching, self._flagging, self._watched, self._in_block = saved
         code = (line.partition("  # ")[0] for line in lines)
         used = {word for line in code for word in re.findall(r"\w+", line)}
         own = {s.counter for s in statements(block.body) if isinstance(s, Loop)}
@@ -486,6 +525,14 @@ class Walk:
         stride = self.pools[buffer.array].size
         offset = plus(times(Var("chunk", "int"), stride), self._offset(buffer))
         self.line(depth, f"{buffer.name} = at({buffer.array}, {self.text(offset)})", buffer.formula)
+
+    def step_body(self, body: list[Statement]) -> None:
+        """The body of the loop over the steps."""
+        start = len(self.lines)
+        self._flagging = True
+        self.body(body, 2)
+        self._flagging = False
+        self.flagged(start, 2)
 
     def place(self, number: Resident) -> str:
         """A number in the flat array that holds it."""
@@ -526,6 +573,7 @@ class Walk:
             self.body(phase.before, 2)
         start = len(self.lines)
         self._watching = not only and not _in_place(phase)
+        self._flagging = True
         if phase.tile is None:
             self.body(phase.body, 2)
         else:
@@ -533,7 +581,8 @@ class Walk:
             self.line(3, f"tile_last = min(tile_first + {phase.tile}, last)")
             self._visible += ("tile_first", "tile_last")
             self.body(phase.body, 3)
-        self._watching = False
+        self._watching = self._flagging = False
+        self.flagged(start, 2)
         self._visible = ("tid", "chunk", "first", "last")
         if phase.after:
             self.body(phase.after, 2)

@@ -18,42 +18,52 @@ from ..loop_ir import (
 from ..names import Names
 from .contract import fold
 
-EXTENT = 4
-"""Loops of up to this many iterations are unrolled,"""
+EXTENTS = (16, 4)
+"""Loops of up to this many iterations are unrolled, of more where all loops inside are,"""
 
 STATEMENTS = 120
-"""as long as a row loop keeps to this many statements."""
+"""as long as a loop keeps to this many statements."""
 
 
-def _size(body: list[Statement]) -> int:
+def _size(body: list[Statement], extent: int) -> int:
     total = 0
     for s in body:
         if isinstance(s, Loop):
-            total += (_iterations(s) or 1) * _size(s.body)
+            total += (_iterations(s, extent) or 1) * _size(s.body, extent)
         else:
             total += 1
     return total
 
 
-def _iterations(loop: Loop) -> int | None:
+def _iterations(loop: Loop, extent: int) -> int | None:
     """The iterations of a loop that is tiny, else None.
 
     Several rows stay a loop: LLVM makes them the lanes of a vector.
     """
-    if not isinstance(loop.extent, Const) or loop.extent.value > EXTENT:
+    if not isinstance(loop.extent, Const) or loop.extent.value > extent:
         return None
     rows = loop.counter == ROW and loop.extent.value > 1
     return None if rows else int(loop.extent.value)
 
 
-def _unroll(body: list[Statement], names: Names) -> list[Statement]:
+def _extent(statement: Statement) -> int:
+    """How long the loops are that are unrolled in a statement."""
+    most, few = EXTENTS
+    inside = [s for s in statements([statement]) if isinstance(s, Loop)]
+    scalar = all(_iterations(s, most) for s in inside if s.counter != ROW)
+    if scalar and _size([statement], most) <= STATEMENTS:
+        return most  # the rows become the lanes of vectors
+    return few if _size([statement], few) <= STATEMENTS else 0
+
+
+def _unroll(body: list[Statement], names: Names, extent: int) -> list[Statement]:
     result: list[Statement] = []
     for s in body:
         if not isinstance(s, Loop):
             result.append(s)
             continue
-        inner = _unroll(s.body, names)
-        iterations = _iterations(s)
+        inner = _unroll(s.body, names, extent)
+        iterations = _iterations(s, extent)
         if iterations is None:
             result.append(Loop(s.counter, s.extent, inner, s.formula))
             continue
@@ -98,5 +108,4 @@ def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     """Unroll the tiny loops of a phase where the result stays short."""
     if phase.kind == "combine":
         return
-    if _size(phase.body) <= STATEMENTS:
-        phase.body = _unroll(phase.body, names)
+    phase.body = [u for s in phase.body for u in _unroll([s], names, _extent(s))]
