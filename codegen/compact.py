@@ -41,7 +41,7 @@ from .training import FLAT, UPDATE_COST, Step
 STEP_WORK = 60_000
 """Operations in a step from which on chunks and threads are worth their barriers."""
 
-LIMIT = 260
+LIMIT = 400
 """Weight of the longest body that is compiled as one function."""
 
 CIRCULAR = {"sin", "cos"}

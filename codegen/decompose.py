@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sympy as sp
 
-from symdiff.graph import Node, apply, number, rebuild
+from symdiff.graph import Node, apply, number, rebuild, walk
 from symdiff.recurrence import Body
 from symdiff.shapes import product
 from symdiff.structural import reshape
@@ -36,6 +36,8 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
             return _norm(inputs[0], *node.attributes)
         if node.operation in ("matmul", *CONVOLUTIONS) and node.dtype == "real":
             inputs = tuple(i if i.dtype == "real" else _as_real(i) for i in inputs)
+        if node.operation == "divide" and node.shape and _is_size(inputs[1]):
+            return apply("multiply", inputs[0], apply("divide", number(1), inputs[1]))
         if node.operation in ("argmax", "argmin") and len(node.attributes[0]) > 1:
             flat = reshape(inputs[0], (product(inputs[0].shape),))
             return reshape(apply(node.operation, flat, attributes=((0,), False)), node.shape)
@@ -60,6 +62,11 @@ def _chain(node: Node, inputs: Sequence[Node]) -> Node:
         operands = inputs[start : start + OPERANDS - 1]
         result = apply(node.operation, result, *operands, attributes=node.attributes)
     return result
+
+
+def _is_size(x: Node) -> bool:
+    """A count of elements, whose reciprocal is computed once for all elements."""
+    return not x.shape and all(leaf.operation == "size" for leaf in walk([x]) if not leaf.inputs)
 
 
 def _as_real(x: Node) -> Node:

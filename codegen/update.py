@@ -88,15 +88,25 @@ class UpdateRule:
 
 
 def _without_cancellation(node: Node, inputs: tuple[Node, ...]) -> Node:
-    """``1 - b^t`` as ``-expm1(t log b)``: in float32, 1 - 0.999 has four right digits."""
+    """``1 - b^t`` as ``-expm1(t log b)``: in float32, 1 - 0.999 has four right digits.
+
+    What is divided by it is multiplied by its reciprocal, which is computed once.
+    """
     if node.operation == "subtract" and inputs[0].is_number(1) and inputs[1].operation == "power":
         base, exponent = inputs[1].inputs
         if base.is_number() and 0 < float(base.attributes[0]) < 1:
             log = number(sp.Float(math.log(float(base.attributes[0]))))
             return apply("negative", apply("expm1", apply("multiply", exponent, log)))
+    if node.operation == "divide" and _is_correction(inputs[1]):
+        return apply("multiply", inputs[0], apply("divide", number(1), inputs[1]))
     if inputs == node.inputs:
         return node
     return apply(node.operation, *inputs, attributes=node.attributes)
+
+
+def _is_correction(node: Node) -> bool:
+    """``1 - b^t``, one number for all elements: never so small that it has no reciprocal."""
+    return node.operation == "negative" and node.inputs[0].operation == "expm1"
 
 
 def _stretch(node: Node, shape: tuple[Any, ...]) -> Node:
