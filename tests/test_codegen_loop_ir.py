@@ -158,11 +158,14 @@ def test_batches_are_gathered(name):
 def test_every_pass_changes_something():
     """A pass that these graphs do not exercise would pass the tests above untried."""
     changed = {name: False for name, _ in PASSES}
+    weight = Buffer("weight", [const(1)], "real", "parameter")
+    first = (const(0),)
+    step = Phase("step", "step", [Update(weight, first, "add", Load(weight, first))])
     for expressions in GRAPHS.values():
         for order in (None, [1, 0]):
             loops = Loops(expressions, VALUES, order=order)
             for name, transform in PASSES:
-                for phase in loops.phases:
+                for phase in [*loops.phases, step]:
                     before = repr((phase.before, phase.body, phase.after))
                     transform(phase, loops.names, loops.buffers)
                     changed[name] |= before != repr((phase.before, phase.body, phase.after))

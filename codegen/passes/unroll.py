@@ -108,4 +108,10 @@ def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     """Unroll the tiny loops of a phase where the result stays short."""
     if phase.kind == "combine":
         return
-    phase.body = [u for s in phase.body for u in _unroll([s], names, _extent(s))]
+    extents = [_extent(s) for s in phase.body]
+    length = sum(_size([s], e) for s, e in zip(phase.body, extents, strict=True))
+    if length > 2 * STATEMENTS:
+        extents = [min(e, EXTENTS[1]) for e in extents]
+    phase.body = [
+        u for s, e in zip(phase.body, extents, strict=True) for u in _unroll([s], names, e)
+    ]
