@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..loop_ir import Buffer, Phase
 from ..names import Names
 from .contract import contract
+from .distribute import distribute
 from .fuse import fuse
 from .hoist import hoist_gather
 from .partials import partials
@@ -20,6 +21,7 @@ PASSES: list[tuple[str, Pass]] = [
     ("fuse loops over the same extent", fuse),
     ("unroll tiny loops", unroll),
     ("turn buffers of one loop body into variables", contract),
+    ("cut row loops where that vectorises heavy operations", distribute),
     ("start partial results at zero, small ones in variables", partials),
     ("hold the parameters of a whole step in variables", resident),
     ("load the sample number of a row once", hoist_gather),
