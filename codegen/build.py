@@ -48,7 +48,10 @@ def _environment() -> str:
     here = Path(__file__).parent
     runtime = "".join(
         hashlib.sha256((here / name).read_bytes()).hexdigest()
-        for name in ("runtime.py", "blas.py", "special.py", "straight_line.py", "vector_math.py")
+        for name in (
+            "runtime.py", "blas.py", "special.py", "straight_line.py", "vector_constants.py",
+            "vector_math.py",
+        )
     )
     flags = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_"))
     versions = (

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from .runtime import chunk_count_python, shuffle_python
 
@@ -60,9 +61,11 @@ def shuffle(order: np.ndarray, count: int, state: np.ndarray) -> None:
         shuffle_python(order, count, state)
 
 
-exp, expm1, log, log1p, tanh, sin, cos = (
-    np.exp, np.expm1, np.log, np.log1p, np.tanh, np.sin, np.cos,
+exp, expm1, log, log1p, sin, cos, tan, sinh, cosh, tanh, power = (
+    np.exp, np.expm1, np.log, np.log1p, np.sin, np.cos, np.tan, np.sinh, np.cosh, np.tanh,
+    np.power,
 )  # fmt: skip
+erf, erfc = scipy.special.erf, scipy.special.erfc
 
 
 def beyond(x: Any) -> bool:
@@ -88,6 +91,11 @@ def softplus(x: Any) -> Any:
 def log_sigmoid(x: Any) -> Any:
     """As NumPy computes it without overflow."""
     return np.minimum(x, 0) - _bend(x)
+
+
+def gelu(x: Any) -> Any:
+    """x times the normal distribution function of x."""
+    return x * scipy.special.ndtr(x) if x != -np.inf else np.zeros_like(x)
 
 
 def _matrix(data: np.ndarray, rows: int, columns: int, stride: int, transposed: int) -> np.ndarray:

@@ -126,7 +126,7 @@ class Value:
     def __gt__(self, other: Value | float) -> Value:
         return self._compare(">", other)
 
-    def equals(self, other: float) -> Value:
+    def equals(self, other: Value | float) -> Value:
         """The condition that both are the same number; 0 and -0 are."""
         if isinstance(self._value.type, ir.IntType):
             return self._new(self._builder.icmp_signed("==", self._value, self._other(other)))
@@ -142,6 +142,13 @@ class Value:
         """``self * factor + term`` with one rounding, on every machine."""
         return self._new(self._builder.fma(self._value, self._other(factor), self._other(term)))
 
+    def truncated(self) -> Value:
+        """The integer next to it towards 0."""
+        module, kind = self._builder.module, self._value.type
+        return self._new(
+            self._builder.call(module.declare_intrinsic("llvm.trunc", [kind]), [self._value])
+        )
+
     def bits(self) -> Value:
         """The bits of a floating number as an integer."""
         return self._new(self._builder.bitcast(self._value, self.format.integer))
@@ -156,19 +163,28 @@ Definition = Callable[..., Value]
 _libraries: dict[tuple[Any, str], Any] = {}
 
 
+def define(module: Any, definition: Definition, format: Format, condition: bool = False) -> Any:
+    """Write a definition into an LLVM module as a function that is always inlined."""
+    count = definition.__code__.co_argcount
+    result = ir.IntType(1) if condition else format.real
+    kind = ir.FunctionType(result, [format.real] * count)
+    function = ir.Function(module, kind, f"symdiff_{definition.__name__}_{format.name}")
+    function.attributes.add("alwaysinline")
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.ret(definition(*(Value(builder, a, format) for a in function.args))._value)
+    return function
+
+
 class _Function:
     """One definition for one floating type."""
 
     def __init__(self, definition: Definition, format: Format, condition: bool) -> None:
         self._definition = definition
         self._format = format
-        self._count = definition.__code__.co_argcount
+        self._condition = condition
         self._name = f"symdiff_{definition.__name__}_{format.name}"
-        result = ir.IntType(1) if condition else format.real
-        self._type = ir.FunctionType(result, [format.real] * self._count)
-        self.signature = (types.boolean if condition else format.numba)(
-            *[format.numba] * self._count
-        )
+        operands = [format.numba] * definition.__code__.co_argcount
+        self.signature = (types.boolean if condition else format.numba)(*operands)
 
     def _library(self, codegen: Any) -> Any:
         """A finished library that holds the function, made when it is first used."""
@@ -176,11 +192,7 @@ class _Function:
         if key not in _libraries:
             library = codegen.create_library(self._name)
             module = library.create_ir_module(self._name)
-            function = ir.Function(module, self._type, self._name)
-            function.attributes.add("alwaysinline")
-            builder = ir.IRBuilder(function.append_basic_block())
-            values = [Value(builder, a, self._format) for a in function.args]
-            builder.ret(self._definition(*values)._value)
+            define(module, self._definition, self._format, self._condition)
             library.add_ir_module(module)
             library.finalize()
             _libraries[key] = library
@@ -190,7 +202,9 @@ class _Function:
         context.active_code_library.add_linking_library(self._library(context.codegen()))
         function = builder.module.globals.get(self._name)
         if function is None:
-            function = ir.Function(builder.module, self._type, self._name)
+            result = ir.IntType(1) if self._condition else self._format.real
+            kind = ir.FunctionType(result, [self._format.real] * len(arguments))
+            function = ir.Function(builder.module, kind, self._name)
         return builder.call(function, arguments)
 
 
@@ -210,7 +224,9 @@ def _compiled(definition: Definition, condition: bool) -> Any:
 
     typing = {1: one, 2: two}[definition.__code__.co_argcount]
     typing.__name__, typing.__doc__ = definition.__name__, definition.__doc__
-    return intrinsic(typing)
+    result = intrinsic(typing)
+    result.definition = definition
+    return result
 
 
 def function(definition: Definition) -> Any:

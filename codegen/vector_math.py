@@ -36,125 +36,21 @@ of short constants: if n is the integer nearest x/c, then x − n·c rounded onc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from .straight_line import Value, condition, function
+from .vector_constants import CONSTANTS, FAR, NEAR, SPLIT, Constants
 
 __all__ = [
-    "FAR", "beyond", "cos", "exp", "expm1", "log", "log1p", "log_sigmoid", "sigmoid", "sin",
-    "softplus", "tanh",
+    "FAR", "beyond", "cos", "cosh", "erf", "erfc", "exp", "expm1", "gelu", "log", "log1p",
+    "log_sigmoid", "power", "sigmoid", "sin", "sinh", "softplus", "tan", "tanh",
 ]  # fmt: skip
-
-FAR = {"float64": 2.0**30, "float32": 2.0**18}
-"""Arguments of ``sin`` and ``cos`` below this are reduced to full precision."""
-
-
-@dataclass(frozen=True)
-class Constants:
-    """The numbers of one floating type.
-
-    Attributes
-    ----------
-    rounder : float
-        Adding it rounds to an integer, which is then found in the low bits of the sum.
-    lowest, highest : float
-        The exponential is 0 below and infinite above.
-    top : float
-        The natural logarithm of 1/epsilon, rounded up: ``1 - exp(-top)`` is 1.
-    least : float
-        The smallest normal number.
-    lift : int
-        A power of two that makes subnormal numbers normal.
-    ln2, half_pi : tuple of float
-        Parts that add up to the constant, each rounded to nearest.
-    exp : tuple of float
-        (exp(r) − 1 − r) / r² for |r| ≤ ½ ln 2.
-    log : tuple of float
-        (log(1 + f) − f) / f² for √½ ≤ 1 + f ≤ √2.
-    sin, cos : tuple of float
-        (sin r − r) / r³ and (cos r − 1 + r²/2) / r⁴ in powers of r² for |r| ≤ π/4.
-    """
-
-    rounder: float
-    log2_e: float
-    two_over_pi: float
-    lowest: float
-    highest: float
-    top: float
-    least: float
-    lift: int
-    root_half: int
-    ln2: tuple[float, float]
-    half_pi: tuple[float, float, float]
-    exp: tuple[float, ...]
-    log: tuple[float, ...]
-    sin: tuple[float, ...]
-    cos: tuple[float, ...]
-
-
-CONSTANTS = {
-    "float64": Constants(
-        rounder=1.5 * 2.0**52,
-        log2_e=1.4426950408889634,
-        two_over_pi=0.6366197723675814,
-        lowest=-746.0,
-        highest=710.0,
-        top=40.0,
-        least=2.0**-1022,
-        lift=54,
-        root_half=0x3FE6A09E667F3BCD,
-        ln2=(0.6931471805599453, 2.3190468138462996e-17),
-        half_pi=(1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33),
-        exp=(
-            0.5000000000000006, 0.16666666666666685, 0.0416666666665737, 0.008333333333314569,
-            0.0013888888932354255, 0.00019841269903062185, 2.4801504476957023e-05,
-            2.7557227937913593e-06, 2.762631361256881e-07, 2.5114475039816218e-08,
-        ),
-        log=(
-            -0.5000000000000004, 0.3333333333333318, -0.2499999999997278, 0.20000000000034876,
-            -0.1666666667161751, 0.14285714285428436, -0.1249999959193309, 0.1111111077008271,
-            -0.10000018108912195, 0.09090937813498014, -0.08332870088901094, 0.07691243637502425,
-            -0.07149668310159153, 0.06687884627904528, -0.06198654851876598, 0.056493171464239156,
-            -0.056462058901741594, 0.06536981805030602, -0.06098662590243053, 0.026924809264377587,
-        ),
-        sin=(
-            -0.16666666666666632, 0.008333333333322424, -0.00019841269829815543,
-            2.7557313694715186e-06, -2.5050758570128655e-08, 1.5896822947682286e-10,
-        ),
-        cos=(
-            0.0416666666666666, -0.0013888888888874138, 2.4801587289490993e-05,
-            -2.7557314354962125e-07, 2.0875723641872055e-09, -1.13596674580094e-11,
-        ),
-    ),
-    "float32": Constants(
-        rounder=1.5 * 2.0**23,
-        log2_e=1.4426950216293335,
-        two_over_pi=0.6366197466850281,
-        lowest=-104.0,
-        highest=89.0,
-        top=20.0,
-        least=2.0**-126,
-        lift=25,
-        root_half=0x3F3504F3,
-        ln2=(0.6931471824645996, -1.9046542121259336e-09),
-        half_pi=(1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
-        exp=(
-            0.5, 0.1666666716337204, 0.04166635498404503, 0.008333273231983185,
-            0.0013940997887402773, 0.00019914156291633844,
-        ),
-        log=(
-            -0.49999988079071045, 0.3333330750465393, -0.2500152289867401, 0.2000301629304886,
-            -0.16611149907112122, 0.14163467288017273, -0.13208800554275513, 0.13004851341247559,
-            -0.07823387533426285,
-        ),
-        sin=(-0.16666655242443085, 0.008332177996635437, -0.0001951728918356821),
-        cos=(0.04166664555668831, -0.001388736767694354, 2.4438440959784202e-05),
-    ),
-}  # fmt: skip
 
 INFINITY = float("inf")
 NAN = float("nan")
+HALF_ROOT = 0.7071067811865476
+MEDIAN = 0.476
+"""Below this ``1 - erf`` is more than ½ and does not cancel."""
 
 
 def _constants(x: Value) -> Constants:
@@ -162,18 +58,27 @@ def _constants(x: Value) -> Constants:
 
 
 def _polynomial(x: Value, coefficients: tuple[float, ...]) -> Value:
-    """Estrin's scheme: few steps wait for one another, so a single sample is fast too."""
+    """Estrin's scheme: few steps wait for one another, so a single sample is fast too.
+
+    The last three terms follow Horner: that is one multiplication less, and takes no longer.
+    """
     terms: list[Any] = list(coefficients)
-    while len(terms) > 1:
+    while len(terms) > 3:
         pairs = [x.fma(high, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
         terms = pairs + terms[2 * len(pairs) :]
-        if len(terms) > 1:
-            x = x * x
-    return terms[0]
+        x = x * x
+    result = terms.pop()
+    while terms:
+        result = x.fma(result, terms.pop())
+    return result
 
 
 def _magnitude(x: Value) -> Value:
     return (x.bits() & (x.format.sign - 1)).number()
+
+
+def _minus_magnitude(x: Value) -> Value:
+    return (x.bits() | x.format.sign).number()
 
 
 def _with_sign_of(x: Value, sign: Value) -> Value:
@@ -182,83 +87,123 @@ def _with_sign_of(x: Value, sign: Value) -> Value:
 
 
 # --- exponentials ------------------------------------------------------------------------
+#
+# Nothing waits for a comparison of the argument: what lies beyond the limits is computed like
+# all else, to no use, and replaced at the end.
 
 
-def _reduce(x: Value, bias: int, keep: bool) -> tuple[Value, Value]:
-    """``x = n ln 2 + r``: bits that end in n + bias, and ``exp(r) − 1``.
-
-    With ``keep``, what rounding takes from r is added again.
-    """
+def _reduce(x: Value, bias: int, rest: Value | None = None) -> tuple[Value, Value, Value]:
+    """``x + rest = n ln 2 + r + lost``: bits that end in n + bias, r, and the small ``lost``."""
     c = _constants(x)
     shifted = x.fma(c.log2_e, c.rounder + bias)
     n = shifted - (c.rounder + bias)
     exact = n.fma(-c.ln2[0], x)
-    r = n.fma(-c.ln2[1], exact)
-    tail = _polynomial(r, c.exp)
-    if not keep:
-        return shifted.bits(), (r * r).fma(tail, r)
-    return shifted.bits(), (r * r).fma(tail, n.fma(-c.ln2[1], exact - r)) + r
+    if rest is None:
+        r = n.fma(-c.ln2[1], exact)
+        return shifted.bits(), r, n.fma(-c.ln2[1], exact - r)
+    low = n.fma(-c.ln2[1], rest)
+    r = exact + low
+    return shifted.bits(), r, low - (r - exact)
 
 
-def _exp(x: Value, keep: bool = False) -> Value:
-    """The exponential of a number between ``lowest`` and ``highest``, or of NaN."""
-    bits, e = _reduce(x, 2 * x.format.bias, keep)
-    # 2ⁿ in two factors: there is no 2¹⁰²⁴, and 2⁻¹⁰⁷⁴ is subnormal
+def _expm1_of(r: Value, lost: Value | None) -> Value:
+    """``exp(r + lost) − 1`` of a reduced argument."""
+    tail = _polynomial(r, _constants(r).exp)
+    return (r * r).fma(tail, r) if lost is None else (r * r).fma(tail, lost) + r
+
+
+def _power_of_two(bits: Value) -> Value:
+    """2ⁿ of an integer that ends in n + the bias."""
+    return (bits << bits.format.mantissa).number()
+
+
+def _scaled(bits: Value, e: Value, factor: Value | None = None) -> tuple[Value, Value]:
+    """Two numbers whose product is ``2ⁿ (1 + e) factor``; bits end in n + twice the bias.
+
+    They are two because there is no 2¹⁰²⁴, and 2⁻¹⁰⁷⁴ is subnormal.
+    """
     half = bits >> 1
-    mantissa = x.format.mantissa
-    return (1.0 + e) * (half << mantissa).number() * ((bits - half) << mantissa).number()
+    first = _power_of_two(half)
+    if factor is not None:
+        first = first * factor
+    return first.fma(e, first), _power_of_two(bits - half)
 
 
-def _exp_minus(x: Value) -> Value:
-    """``exp(−x)`` of a number that is not negative, or of NaN."""
-    lowest = _constants(x).lowest
-    return _exp(-(x > -lowest).choose(-lowest, x), keep=True)
+def _exp_minus(x: Value) -> tuple[Value, Value]:
+    """Two numbers whose product is ``exp(−|x|)``, for |x| within the limits."""
+    bits, r, lost = _reduce(_minus_magnitude(x), 2 * x.format.bias)
+    return _scaled(bits, _expm1_of(r, lost))
 
 
-def _half_expm1(x: Value) -> Value:
-    """``(exp(x) − 1) / 2``; half of it, since there is no 2¹⁰²⁴."""
-    bits, e = _reduce(x, x.format.bias - 1, keep=True)
-    s = (bits << x.format.mantissa).number()
-    return s.fma(e, s - 0.5)
+def _expm1_over(divisor: int, x: Value) -> Value:
+    """``expm1(x) / divisor`` within the limits; a part of it, since there is no 2¹⁰²⁴."""
+    bits, r, lost = _reduce(x, x.format.bias - (divisor - 1).bit_length())
+    s = _power_of_two(bits)
+    return s.fma(_expm1_of(r, lost), s - 1.0 / divisor)
 
 
 @function
 def exp(x: Value) -> Value:
     """The exponential."""
     c = _constants(x)
-    x = (x > c.highest).choose(c.highest, x)
-    return _exp((x < c.lowest).choose(c.lowest, x))
+    bits, r, _ = _reduce(x, 2 * x.format.bias)
+    first, second = _scaled(bits, _expm1_of(r, None))
+    result = (x > c.highest).choose(INFINITY, first * second)
+    return (x < c.lowest).choose(0.0, result)
 
 
 @function
 def expm1(x: Value) -> Value:
     """``exp(x) − 1``."""
     c = _constants(x)
-    y = (x > c.highest).choose(c.highest, x)
-    y = (y < -c.top).choose(-c.top, y)
-    tiny = _magnitude(x) < x.format.epsilon
-    return tiny.choose(x, 2.0 * _half_expm1(y))
+    result = (x > c.highest).choose(INFINITY, 2.0 * _expm1_over(2, x))
+    result = (x < -c.top).choose(-1.0, result)
+    return (_magnitude(x) < x.format.epsilon).choose(x, result)
 
 
 @function
 def tanh(x: Value) -> Value:
     """The hyperbolic tangent."""
-    c = _constants(x)
     y = _magnitude(x)
-    y = (y > c.top / 2).choose(c.top / 2, y)
-    h = _half_expm1(y + y)
+    h = _expm1_over(2, y + y)
     # h / (1 + h), so written that roundings count for little
     lead = (h > 1.0).choose(1.0, h)
-    return _with_sign_of(lead - lead * lead / (1.0 + h), x)
+    result = lead - lead * lead / (1.0 + h)
+    return _with_sign_of((y > _constants(x).top / 2).choose(1.0, result), x)
+
+
+@function
+def sinh(x: Value) -> Value:
+    """The hyperbolic sine."""
+    y = _magnitude(x)
+    q = _expm1_over(4, y)
+    result = 2.0 * (q + q / q.fma(4.0, 1.0))
+    result = (y > _constants(x).highest + 0.5).choose(INFINITY, result)
+    return (y < x.format.epsilon).choose(x, _with_sign_of(result, x))
+
+
+@function
+def cosh(x: Value) -> Value:
+    """The hyperbolic cosine."""
+    y = _magnitude(x)
+    bits, r, lost = _reduce(y, x.format.bias - 2)
+    s = _power_of_two(bits)
+    quarter = s.fma(_expm1_of(r, lost), s)
+    result = 2.0 * (quarter + 0.0625 / quarter)
+    return (y > _constants(x).highest + 0.5).choose(INFINITY, result)
 
 
 @function
 def sigmoid(x: Value) -> Value:
     """``1 / (1 + exp(−x))``."""
-    z = _exp_minus(_magnitude(x))
-    # lead / (1 + z), so written that roundings count for little
-    lead = (x < 0.0).choose(z, 1.0)
-    return lead - lead * z / (1.0 + z)
+    first, second = _exp_minus(x)
+    negative = x < 0.0
+    z = first * second
+    u = first.fma(second, 1.0)
+    quotient = negative.choose(z, 1.0) / u
+    quotient = quotient.fma((u - 1.0) - z, quotient)  # what rounding took from 1 + z
+    outside = _minus_magnitude(x) < _constants(x).lowest
+    return outside.choose(negative.choose(0.0, x.constant(1.0)), quotient)
 
 
 # --- logarithms --------------------------------------------------------------------------
@@ -275,50 +220,66 @@ def _mantissa(x: Value) -> tuple[Value, Value, Value]:
     return bits & -whole, k - float(whole + format.bias), m
 
 
-def _log(k: Value, f: Value, rest: Value | float = 0.0) -> Value:
-    """``k ln 2 + log(1 + f) + rest``, small terms first."""
-    c = _constants(f)
-    rest = (f * f).fma(_polynomial(f, c.log), k.fma(c.ln2[1], rest))
-    return k.fma(c.ln2[0], rest + f)
+def _parts(x: Value) -> tuple[Value, Value]:
+    """``x = 2ᵏ m`` for positive x, subnormal ones included: k and m."""
+    c = _constants(x)
+    small = x < c.least
+    _, k, m = _mantissa(small.choose(x * 2.0**c.lift, x))
+    return k - small.choose(float(c.lift), x.constant(0.0)), m
+
+
+def _log(
+    f: Value, coefficients: tuple[float, ...], rest: Value | float = 0.0
+) -> tuple[Value, Value]:
+    """``log(1 + f) + rest`` as f and what to add to it.
+
+    With ``s = f / (2 + f)`` it is ``2 s + s³ p(s²)``, and 2 s is ``f − f²/2 + s f²/2``: so the
+    rounding of the quotient counts for little.
+    """
+    s = f / (f + 2.0)
+    t = s * s
+    half_square = f * (0.5 * f)
+    series = t.fma(_polynomial(t, coefficients), half_square)
+    return f, s.fma(series, rest) - half_square
 
 
 @function
 def log(x: Value) -> Value:
     """The natural logarithm; −∞ at 0, NaN below."""
     c = _constants(x)
-    small = x < c.least
-    _, k, m = _mantissa(small.choose(x * 2.0**c.lift, x))
-    result = _log(k - small.choose(float(c.lift), x.constant(0.0)), m - 1.0)
+    k, m = _parts(x)
+    f, rest = _log(m - 1.0, c.log, k * c.ln2[1])
+    result = k.fma(c.ln2[0], f + rest)
     result = (x < INFINITY).choose(result, x)  # infinity and NaN
     return (x > 0.0).choose(result, x.equals(0.0).choose(-INFINITY, x.constant(NAN)))
-
-
-def _log1p(x: Value, lost: Value) -> Value:
-    """``log(u + lost)`` where u is ``1 + x`` rounded and ``lost`` the rounding error."""
-    format = x.format
-    exponent, k, m = _mantissa(1.0 + x)
-    inverse = (((2 * format.bias) << format.mantissa) - exponent).number()  # 2⁻ᵏ
-    correction = (x > 1.0 / format.epsilon).choose(0.0, lost * inverse)
-    f = m - 1.0
-    return _log(k, f, correction * f.fma(f - 1.0, 1.0))  # over 1 + f, about
 
 
 @function
 def log1p(x: Value) -> Value:
     """``log(1 + x)``; −∞ at −1, NaN below."""
+    c, format = _constants(x), x.format
     u = 1.0 + x
     back = u - 1.0
     lost = (1.0 - (u - back)) + (x - back)
-    result = _log1p(x, lost)
-    result = (_magnitude(x) < x.format.epsilon).choose(x, result)
+    exponent, k, m = _mantissa(u)
+    inverse = (((2 * format.bias) << format.mantissa) - exponent).number()  # 2⁻ᵏ
+    correction = (x > 1.0 / format.epsilon).choose(0.0, lost * inverse)
+    f = m - 1.0
+    correction = correction * f.fma(f - 1.0, 1.0)  # over 1 + f, about
+    f, rest = _log(f, c.log, k.fma(c.ln2[1], correction))
+    result = k.fma(c.ln2[0], f + rest)
+    result = (_magnitude(x) < format.epsilon).choose(x, result)
     result = (x < INFINITY).choose(result, x)  # infinity and NaN
     return (x > -1.0).choose(result, x.equals(-1.0).choose(-INFINITY, x.constant(NAN)))
 
 
 def _bend(x: Value) -> Value:
     """``log(1 + exp(−|x|))``, what softplus differs by from its asymptotes."""
-    z = _exp_minus(_magnitude(x))
-    return _log1p(z, z - ((1.0 + z) - 1.0))
+    c = _constants(x)
+    first, second = _exp_minus(x)
+    z = (_minus_magnitude(x) < c.lowest).choose(0.0, first * second)
+    f, rest = _log(z, c.log_to_two)
+    return f + rest
 
 
 @function
@@ -333,12 +294,125 @@ def log_sigmoid(x: Value) -> Value:
     return (x < 0.0).choose(x, x.constant(0.0)) - _bend(x)
 
 
+# --- powers ------------------------------------------------------------------------------
+
+
+def _product(a: Value, b: Value) -> tuple[Value, Value]:
+    """A product, and its rounding error."""
+    high = a * b
+    return high, a.fma(b, -high)
+
+
+def _log_exactly(x: Value) -> tuple[Value, Value]:
+    """``log(x)`` of positive finite x as a sum of two numbers, about twice as precise.
+
+    As in ``_log``, but the quotient and the first two terms of its series carry along what
+    rounding takes from them.
+    """
+    c = _constants(x)
+    k, m = _parts(x)
+    f, d = m - 1.0, m + 1.0
+    inverse = 1.0 / d
+    s = f * inverse
+    s_low = (-s).fma(m - (d - 1.0), (-s).fma(d, f)) * inverse
+    t, t_low = _product(s, s)
+    t_low = (s + s).fma(s_low, t_low)
+    tail = _polynomial(t, c.log_tail)
+    p = t.fma(tail, c.two_thirds[0])
+    p_low = t.fma(tail, c.two_thirds[0] - p) + c.two_thirds[1]
+    cube, cube_low = _product(s, t)
+    cube_low = s.fma(t_low, t.fma(s_low, cube_low))
+    series, series_low = _product(cube, p)
+    series_low = cube.fma(p_low, p.fma(cube_low, series_low))
+    twice = s + s
+    near = twice + series
+    near_low = (series - (near - twice)) + (s_low + s_low + series_low)
+    far, far_low = _product(k, x.constant(c.ln2[0]))
+    far_low = k.fma(c.ln2[1], far_low)
+    high = far + near  # k is 0 or the first is larger
+    return high, (near - (high - far)) + (near_low + far_low)
+
+
+@function
+def power(x: Value, y: Value) -> Value:
+    """x to the power of y, with the special cases of C's ``pow``."""
+    c = _constants(x)
+    size = _magnitude(x)
+    high, low = _log_exactly(size)
+    high = (size < INFINITY).choose(high, size)  # infinity and NaN
+    high = size.equals(0.0).choose(-INFINITY, high)
+    exponent, rounding = _product(y, high)
+    bits, r, lost = _reduce(exponent, 2 * x.format.bias, y.fma(low, rounding))
+    first, second = _scaled(bits, _expm1_of(r, lost))
+    result = (exponent > c.highest).choose(INFINITY, first * second)
+    result = (exponent < c.lowest).choose(0.0, result)
+
+    half = 0.5 * y
+    whole = y.truncated().equals(y)
+    odd = half.truncated().equals(half).choose(0.0, whole.choose(x, x.constant(0.0)))
+    result = _with_sign_of(result, odd)
+    unreal = (x < 0.0) & (x > -INFINITY)
+    result = whole.choose(result, unreal.choose(NAN, result))
+    one = size.equals(1.0) & _magnitude(y).equals(INFINITY)
+    return (one | x.equals(1.0) | y.equals(0.0)).choose(1.0, result)
+
+
+# --- error function ----------------------------------------------------------------------
+
+
+def _upper_tail(a: Value, square: Value, rest: Value, factor: Value | float) -> Value:
+    """``factor erfc(a)`` for a ≥ 0 or NaN, where ``square + rest`` is a²."""
+    c = _constants(a)
+    d = a + SPLIT
+    u = 1.0 / d
+    error = u.fma(-d, 1.0) - u * (a - (d - SPLIT))  # of u, relative
+    scaled = _polynomial((a - SPLIT) * u, c.erfc) * (u * factor)
+    bits, r, lost = _reduce(-square, 2 * a.format.bias, error - rest)
+    first, second = _scaled(bits, _expm1_of(r, lost), scaled)
+    return (square > -c.lowest).choose(0.0, first * second)
+
+
+def _erfs(x: Value) -> tuple[Value, Value]:
+    """``erf(x)``, exact enough for |x| below ``NEAR``, and ``erfc(|x|)``."""
+    a = _magnitude(x)
+    square, rest = _product(a, a)
+    near = x.fma(_polynomial(square, _constants(x).erf), x)
+    return near, _upper_tail(a, square, rest, 1.0)
+
+
+@function
+def erf(x: Value) -> Value:
+    """The error function."""
+    near, tail = _erfs(x)
+    return (_magnitude(x) < NEAR).choose(near, _with_sign_of(1.0 - tail, x))
+
+
+@function
+def erfc(x: Value) -> Value:
+    """``1 - erf(x)``."""
+    near, tail = _erfs(x)
+    return (_magnitude(x) < MEDIAN).choose(1.0 - near, (x < 0.0).choose(2.0 - tail, tail))
+
+
+@function
+def gelu(x: Value) -> Value:
+    """x times the normal distribution function of x."""
+    a = _magnitude(x)
+    half = 0.5 * a
+    half_square, rest = _product(half, a)
+    z = HALF_ROOT * x
+    near = x * (0.5 + 0.5 * z.fma(_polynomial(half_square, _constants(x).erf), z))
+    tail = _upper_tail(HALF_ROOT * a, half_square, rest, half)
+    far = (x > 0.0).choose(x, x.constant(0.0)) - tail
+    return (half_square < MEDIAN * MEDIAN).choose(near, far)
+
+
 # --- sine and cosine ---------------------------------------------------------------------
 
 
-def _circular(x: Value, quadrants: int) -> Value:
-    """``sin(x + quadrants π/2)``."""
-    c, format = _constants(x), x.format
+def _circular(x: Value) -> tuple[Value, Value, Value]:
+    """Sine and cosine of x less a multiple of π/2, and bits that end in the multiple."""
+    c = _constants(x)
     shifted = x.fma(c.two_over_pi, c.rounder)
     n = shifted - c.rounder
     r = x
@@ -347,21 +421,35 @@ def _circular(x: Value, quadrants: int) -> Value:
     square = r * r
     sine = (r * square).fma(_polynomial(square, c.sin), r)
     cosine = square.fma(square.fma(_polynomial(square, c.cos), -0.5), 1.0)
-    quadrant = shifted.bits() + quadrants
+    return sine, cosine, shifted.bits()
+
+
+def _sine(x: Value, quadrants: int) -> Value:
+    """``sin(x + quadrants π/2)``."""
+    sine, cosine, quadrant = _circular(x)
+    quadrant = quadrant + quadrants
     result = (quadrant & 1).equals(0).choose(sine, cosine)
-    return (result.bits() ^ ((quadrant & 2) << (format.integer.width - 2))).number()
+    return (result.bits() ^ ((quadrant & 2) << (x.format.integer.width - 2))).number()
 
 
 @function
 def sin(x: Value) -> Value:
     """The sine of an argument below ``FAR``."""
-    return _circular(x, 0)
+    return _sine(x, 0)
 
 
 @function
 def cos(x: Value) -> Value:
     """The cosine of an argument below ``FAR``."""
-    return _circular(x, 1)
+    return _sine(x, 1)
+
+
+@function
+def tan(x: Value) -> Value:
+    """The tangent of an argument below ``FAR``."""
+    sine, cosine, quadrant = _circular(x)
+    even = (quadrant & 1).equals(0)
+    return even.choose(sine, -cosine) / even.choose(cosine, sine)
 
 
 @condition

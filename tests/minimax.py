@@ -66,9 +66,12 @@ def _wide(start, stop):
     return tuple(x * (1 + mp.mpf(2) ** -16) for x in (start, stop))
 
 
-def problems():
+def problems(dtype):
     """Name to function, weight and interval; the weights make the error of the result relative."""
     quarter = (mp.pi / 4) ** 2
+    steepest = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2  # (f / (2 + f))² at 1 + f = √2
+    third = mp.mpf(2) / 3
+    scaled = _scaled_erfc(mp.mpf(SPLIT))
     return {
         "exp": (
             _ratio(lambda r: (mp.expm1(r) - r) / r**2, 0.5),
@@ -76,9 +79,19 @@ def problems():
             *_wide(-mp.log(2) / 2, mp.log(2) / 2),
         ),
         "log": (
-            _ratio(lambda f: (mp.log1p(f) - f) / f**2, -0.5),
-            lambda f: abs(f) + mp.mpf(2) ** -20,
-            *_wide(mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1),
+            _ratio(lambda t: _log_series(t) / t, third),
+            lambda t: t + mp.mpf(2) ** -20,
+            *_wide(mp.mpf(0), steepest),
+        ),
+        "log_to_two": (
+            _ratio(lambda t: _log_series(t) / t, third),
+            lambda t: t + mp.mpf(2) ** -20,
+            *_wide(mp.mpf(0), mp.mpf(1) / 9),
+        ),
+        "log_tail": (
+            _ratio(lambda t: (_log_series(t) - third * t) / t**2, mp.mpf(2) / 5),
+            lambda t: t**2 + mp.mpf(2) ** -20,
+            *_wide(mp.mpf(0), steepest),
         ),
         "sin": (
             _ratio(lambda t: (mp.sin(mp.sqrt(t)) / mp.sqrt(t) - 1) / t, -mp.mpf(1) / 6),
@@ -90,4 +103,37 @@ def problems():
             lambda t: t**2 + mp.mpf(2) ** -20,
             *_wide(mp.mpf(0), quarter),
         ),
+        "erf": (
+            _ratio(lambda t: mp.erf(mp.sqrt(t)) / mp.sqrt(t) - 1, 2 / mp.sqrt(mp.pi) - 1),
+            lambda t: mp.mpf(1),
+            *_wide(mp.mpf(0), mp.mpf(NEAR) ** 2),
+        ),
+        "erfc": (
+            scaled,
+            lambda q: 1 / scaled(q),
+            mp.mpf(-1),
+            (LAST[dtype] - SPLIT) / (LAST[dtype] + SPLIT),
+        ),
     }
+
+
+SPLIT = 3
+NEAR = 0.85
+LAST = {"float64": mp.mpf("27.5"), "float32": mp.mpf("10.25")}
+"""Beyond these erfc is 0."""
+
+
+def _log_series(t):
+    """``log(1 + f) / s - 2`` where ``s = f / (2 + f)`` and ``t = s²``."""
+    s = mp.sqrt(t)
+    return 2 * mp.atanh(s) / s - 2
+
+
+def _scaled_erfc(split):
+    """``exp(a²) erfc(a) (a + split)`` of ``q = (a - split) / (a + split)``."""
+
+    def function(q):
+        a = split * (1 + q) / (1 - q)
+        return mp.erfc(a) * mp.exp(a * a) * (a + split)
+
+    return function

@@ -2,16 +2,18 @@
 
 import functools
 
+import loops_for_targets
 import minimax
 import mpmath as mp
 import numpy as np
 import pytest
+import scipy.special
 import sympy as sp
 from numba import njit
 
 import codegen
 import symdiff as sd
-from codegen import vector_math
+from codegen import vector_constants, vector_math
 
 DTYPES = ["float64", "float32"]
 EXACT = {
@@ -25,8 +27,23 @@ EXACT = {
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
     "softplus": lambda x: mp.log1p(mp.exp(x)),
     "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
+    "tan": mp.tan,
+    "sinh": mp.sinh,
+    "cosh": mp.cosh,
+    "erf": mp.erf,
+    "erfc": lambda x: mp.erfc(x) if abs(x) < 1000 else mp.mpf(0 if x > 0 else 2),
+    "gelu": lambda x: x * mp.ncdf(x) if abs(x) < 1000 else max(x, mp.mpf(0)),
 }
+"""Functions of one operand. For arguments that mpmath cannot do the last two are at their limits."""
+
+BOUND = {"erf": 4, "erfc": 4, "gelu": 4, "tan": 4}
+"""Largest error in units in the last place, where it is not 2."""
+
+CIRCULAR = ("sin", "cos", "tan")
 REFERENCE = {
+    "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    "gelu": lambda x: x * scipy.special.ndtr(x),
     "sigmoid": lambda x: np.exp(-np.logaddexp(0, -x)),
     "softplus": lambda x: np.logaddexp(0, x),
     "log_sigmoid": lambda x: -np.logaddexp(0, -x),
@@ -49,6 +66,18 @@ def loops():
     return {name: loop_of(getattr(vector_math, name)) for name in EXACT}
 
 
+@njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp", "afn"})
+def power_loop(x, y, result):
+    for i in range(x.size):
+        result[i] = vector_math.power(x[i], y[i])
+
+
+def powers(x, y):
+    result = np.empty_like(x)
+    power_loop(x, y, result)
+    return result
+
+
 def values(name, x):
     result = np.empty_like(x)
     loops()[name](x, result)
@@ -56,17 +85,17 @@ def values(name, x):
 
 
 def test_every_function_is_tested():
-    assert set(EXACT) | {"FAR", "beyond"} == set(vector_math.__all__)
+    assert set(EXACT) | {"power", "FAR", "beyond"} == set(vector_math.__all__)
 
 
 # --- accuracy ----------------------------------------------------------------------------
 
 
-def points(name, dtype, count=700):
+def points(name, dtype, count=500):
     """Random points of every size, where the function bends, and near where its parts meet."""
     rng = np.random.default_rng(0)
     info = np.finfo(dtype)
-    most = {"sin": np.log2(vector_math.FAR[dtype]), "cos": np.log2(vector_math.FAR[dtype])}
+    most = dict.fromkeys(CIRCULAR, np.log2(vector_math.FAR[dtype]))
     size = rng.uniform(info.minexp - info.nmant, most.get(name, info.maxexp), count)
     moderate = rng.uniform(-70, min(10, info.maxexp), count)
     sign = rng.choice([-1.0, 1.0], (2, count))
@@ -85,7 +114,7 @@ def points(name, dtype, count=700):
         x = np.concatenate(parts).astype(dtype)
         x = np.concatenate([np.nextafter(x, dtype_of(dtype)(inf)), x])
     x = x[np.isfinite(x)]
-    if name in ("sin", "cos"):
+    if name in CIRCULAR:
         return x[abs(x) <= vector_math.FAR[dtype]]
     return x[x > {"log": 0, "log1p": -1}.get(name, -inf)]
 
@@ -105,7 +134,7 @@ def error(got, exact, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EXACT)
-def test_error_is_at_most_two_units_in_the_last_place(name, dtype):
+def test_error_in_units_in_the_last_place(name, dtype):
     x = points(name, dtype)
     with mp.workprec(160):
         errors = [
@@ -113,14 +142,14 @@ def test_error_is_at_most_two_units_in_the_last_place(name, dtype):
             for at, got in zip(x, values(name, x), strict=True)
         ]
     worst = int(np.argmax(errors))
-    assert errors[worst] <= 2, f"{name}({x[worst]!r}) is off by {errors[worst]:.2f}"
+    assert errors[worst] <= BOUND.get(name, 2), f"{name}({x[worst]!r}) is off by {errors[worst]:.2f}"
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_float32_on_a_million_bit_patterns(name):
     bits = np.random.default_rng(1).integers(0, 2**32, 1 << 20, dtype=np.uint32)
     x = bits.view(np.float32)
-    if name in ("sin", "cos"):
+    if name in CIRCULAR:
         x = x[abs(x) <= vector_math.FAR["float32"]]
     with np.errstate(all="ignore"):
         exact = REFERENCE.get(name, getattr(np, name, None))(x.astype(np.float64))
@@ -129,7 +158,7 @@ def test_float32_on_a_million_bit_patterns(name):
         place = np.maximum(np.frexp(exact)[1] - 1, -126) - 23
         errors = abs(got - exact) / np.exp2(place.astype(float))
     regular = np.isfinite(rounded) & np.isfinite(got)
-    assert np.nanmax(errors[regular]) <= 2
+    assert np.nanmax(errors[regular]) <= BOUND.get(name, 2)
     np.testing.assert_array_equal(got[~regular], rounded[~regular].astype(np.float64))
 
 
@@ -144,6 +173,12 @@ SPECIAL = {
     "sigmoid": {0: 0.5, inf: 1, -inf: 0, 1e300: 1, -1e300: 0},
     "softplus": {inf: inf, -inf: 0, -1e300: 0},
     "log_sigmoid": {inf: 0, -inf: -inf, 1e300: 0},
+    "tan": {0: 0, inf: nan, -inf: nan},
+    "sinh": {0: 0, inf: inf, -inf: -inf, 1e300: inf, -1e300: -inf},
+    "cosh": {0: 1, inf: inf, -inf: inf, 1e300: inf, -1e300: inf},
+    "erf": {0: 0, inf: 1, -inf: -1, 1e300: 1, -1e300: -1},
+    "erfc": {0: 1, inf: 0, -inf: 2, 1e300: 0, -1e300: 2},
+    "gelu": {0: 0, inf: inf, -inf: 0, 1e300: 1e300, -1e300: 0},
 }
 
 
@@ -159,11 +194,56 @@ def test_special_values(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["tanh", "expm1", "log1p", "sin"])
+@pytest.mark.parametrize("name", ["tanh", "expm1", "log1p", "sin", "tan", "sinh"])
 def test_the_smallest_numbers_stay(name, dtype):
     tiny = np.finfo(dtype).smallest_subnormal
     x = np.array([tiny, 3 * tiny, -tiny, np.finfo(dtype).tiny], dtype)
     np.testing.assert_array_equal(values(name, x), x)
+
+
+def power_operands(dtype, count=1500):
+    """Moderate operands, results of every size, bases of every size, and bases near 1."""
+    rng = np.random.default_rng(2)
+    info = np.finfo(dtype)
+    least, most = info.minexp - info.nmant - 3, info.maxexp + 3
+    moderate = rng.uniform(0.3, 3, count)
+    size = rng.uniform(info.minexp - info.nmant, info.maxexp, count)
+    near = [1 + scale * rng.normal(size=count) for scale in (0.2, 1e-3)]
+    result = rng.uniform(least, most, (4, count))
+    with np.errstate(all="ignore"):
+        bases = [moderate, np.exp2(size.astype(np.longdouble)), *map(abs, near)]
+        logarithms = [np.log2(b) for b in bases]
+        x = np.concatenate([*bases, moderate]).astype(dtype)
+        y = [r / at for r, at in zip(result, logarithms, strict=True)]
+        y = np.concatenate([*y, rng.uniform(-40, 40, count)]).astype(dtype)
+    kept = np.isfinite(x) & np.isfinite(y) & (x > 0)
+    return x[kept], y[kept]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_error_of_powers(dtype):
+    x, y = power_operands(dtype)
+    with mp.workprec(160):
+        exact = [mp.power(float(a), mp.mpf(float(b))) for a, b in zip(x, y, strict=True)]
+        errors = [error(g, e, dtype) for g, e in zip(powers(x, y), exact, strict=True)]
+    worst = int(np.argmax(errors))
+    assert errors[worst] <= 2, f"power({x[worst]!r}, {y[worst]!r}) is off by {errors[worst]:.2f}"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_special_powers(dtype):
+    """As C's ``pow``, which NumPy calls, the sign of 0 included."""
+    info = np.finfo(dtype)
+    some = [0, 0.5, 1, 1.5, 2, 3, 4, 33, info.tiny, info.smallest_subnormal, info.max, inf, nan]
+    some += [1 / info.eps + 1, 2 / info.eps, 1 - info.eps, 1 + info.eps]
+    some = np.array([*some, *(-v for v in some)], dtype)
+    x, y = (a.ravel() for a in np.meshgrid(some, some))
+    with np.errstate(all="ignore"):
+        exact = np.power(x, y)
+    got = powers(x, y)
+    np.testing.assert_allclose(got, exact, 4 * info.eps, info.smallest_subnormal)
+    whole = ~np.isnan(exact)
+    np.testing.assert_array_equal(np.signbit(got[whole]), np.signbit(exact[whole]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -183,11 +263,11 @@ def test_saturation_is_monotone_and_never_passes_the_limit(name, low, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["exp", "log", "sin", "cos"])
+@pytest.mark.parametrize("name", sorted(minimax.problems("float64")))
 def test_coefficients_are_those_of_the_minimax_polynomial(name, dtype):
-    stored = getattr(vector_math.CONSTANTS[dtype], name)
+    stored = getattr(vector_constants.CONSTANTS[dtype], name)
     with mp.workprec(minimax.BITS):
-        function, weight, start, stop = minimax.problems()[name]
+        function, weight, start, stop = minimax.problems(dtype)[name]
         found, worst = minimax.remez(function, weight, len(stored) - 1, start, stop)
         assert worst < mp.mpf(2) ** {"float64": -55, "float32": -26}[dtype]
     np.testing.assert_allclose(stored, [float(c) for c in found], 1e-4)
@@ -195,11 +275,12 @@ def test_coefficients_are_those_of_the_minimax_polynomial(name, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_constants_are_rounded_from_their_values(dtype):
-    c = vector_math.CONSTANTS[dtype]
+    c = vector_constants.CONSTANTS[dtype]
     with mp.workprec(300):
         assert c.log2_e == dtype_of(dtype)(1 / mp.log(2))
         assert c.two_over_pi == dtype_of(dtype)(2 / mp.pi)
-        for parts, value in ((c.ln2, mp.log(2)), (c.half_pi, mp.pi / 2)):
+        sums = ((c.ln2, mp.log(2)), (c.half_pi, mp.pi / 2), (c.two_thirds, mp.mpf(2) / 3))
+        for parts, value in sums:
             for part in parts:
                 assert part == dtype_of(dtype)(value)
                 value -= part
@@ -209,17 +290,39 @@ def test_constants_are_rounded_from_their_values(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", EXACT)
-def test_loops_vectorise(name, dtype):
-    x = np.ones(4, dtype)
-    values(name, x)
-    loop = loops()[name]
-    signature = next(s for s in loop.signatures if str(s[0].dtype) == dtype)
-    assert "vector.body" in loop.inspect_llvm(signature)
+@pytest.mark.parametrize("target", sorted(loops_for_targets.TARGETS))
+def test_loops_vectorise(target, dtype):
+    """For each instruction set: vectors of its full width, and no call of a scalar function."""
+    definitions = {n: getattr(vector_math, n).definition for n in [*EXACT, "power"]}
+    for name, definition in definitions.items():
+        code, assembly = loops_for_targets.compile_loop(definition, dtype, target)
+        assert "vector.body" in code, name
+        full_width = loops_for_targets.TARGETS[target].registers[dtype]
+        assert assembly.count(full_width) > 50, name
+        assert not loops_for_targets.calls(assembly), name
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sine_and_cosine_share_the_reduction(dtype):
+    """LLVM sees that both of one argument compute the same: no multiplication is added."""
+    sine, cosine = vector_math.sin.definition, vector_math.cos.definition
+
+    def both(x):
+        return sine(x) + cosine(x)
+
+    counts = [
+        loops_for_targets.compile_loop(f, dtype, "AVX-512")[0].count("@llvm.fma.v")
+        for f in (sine, cosine, both)
+    ]
+    assert counts[0] == counts[1] == counts[2] > 10
 
 
 def functions_of(x):
-    return [sp.exp(x), sp.log(x), sp.tanh(x), sd.sigmoid(x), sd.softplus(x), sp.sin(x), sp.cos(x)]
+    return [
+        *(f(x) for f in (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.sin, sp.cos, sp.tan)),
+        *(f(x) for f in (sp.erf, sp.erfc, sd.sigmoid, sd.softplus, sd.gelu)),
+        x**x, x ** sp.Rational(1, 3), x**2.5, x ** sp.Rational(-3, 2), x**2.0,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -231,8 +334,8 @@ def test_fast_kernels_use_them_and_accurate_ones_do_not(dtype):
     assert "vector_math" in fast.source and "vector_math" not in accurate.source
     eps = np.finfo(dtype).eps
     for a, b, c in zip(fast(at), accurate(at), accurate.plain(at), strict=True):
-        np.testing.assert_allclose(a, b, 4 * eps)
-        np.testing.assert_allclose(b, c, 4 * eps)
+        np.testing.assert_allclose(a, b, 6 * eps)
+        np.testing.assert_allclose(b, c, 6 * eps)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -57,19 +57,19 @@ SPELLING: dict[str, Spelling] = {
     "multiply": Template("{0} * {1}"),
     "divide": Template("{0} / {1}"),
     "negative": Template("-{0}"),
-    "power": Template("np.power({0}, {1})"),
+    "power": Vector("np.power"),
     "sqrt": Template("np.sqrt({0})"),
     "exp": Vector("np.exp"),
     "log": Vector("np.log"),
     "sin": Vector("np.sin"),
     "cos": Vector("np.cos"),
-    "tan": Template("np.tan({0})"),
+    "tan": Vector("np.tan"),
     "asin": Template("np.arcsin({0})"),
     "acos": Template("np.arccos({0})"),
     "atan": Template("np.arctan({0})"),
     "atan2": Template("np.arctan2({0}, {1})"),
-    "sinh": Template("np.sinh({0})"),
-    "cosh": Template("np.cosh({0})"),
+    "sinh": Vector("np.sinh"),
+    "cosh": Vector("np.cosh"),
     "tanh": Vector("np.tanh"),
     "asinh": Template("np.arcsinh({0})"),
     "acosh": Template("np.arccosh({0})"),
@@ -102,6 +102,14 @@ def integer_power(x, k):
     result = x
     for _ in range(k - 1):
         result = result * x
+    return result
+"""),
+    "half_power": _helper("""
+def half_power(x, k):
+    base = real(np.inf) if x == -np.inf else x
+    result = np.sqrt(base)
+    for _ in range(k):
+        result = result * base
     return result
 """),
     "sign": _helper("""
@@ -144,11 +152,11 @@ def leaky_relu(x, slope):
 def elu(x, alpha):
     return x if x > 0 else alpha * expm1(x)
 """, "expm1"),
-    "gelu": _helper("""
+    "gelu": Vector(_helper("""
 def gelu(x):
-    gate = real(0.5) * real(math.erfc(-x * real(0.7071067811865476)))
+    gate = real(0.5) * erfc(-x * real(0.7071067811865476))
     return real(0) if x == -np.inf else x * gate
-"""),
+""", "erfc")),
     "silu": _helper("""
 def silu(x):
     return real(0) if x == -np.inf else x / (real(1) + exp(-x))
@@ -196,9 +204,9 @@ def normal_fraction(x):
 def normal_hazard(x):
     if x > real(4):
         return x + real(1) / (x + normal_fraction(x))
-    tail = real(math.erfc(x * real(0.7071067811865476)))
+    tail = erfc(x * real(0.7071067811865476))
     return real(0.7978845608028654) * exp(-x * x / real(2)) / tail
-""", "exp", "normal_fraction"),
+""", "erfc", "exp", "normal_fraction"),
     "normal_hazard_slope": _helper("""
 def normal_hazard_slope(x):
     if x > real(4):
@@ -212,20 +220,20 @@ def normal_hazard_slope(x):
     "log_erfc": _helper("""
 def log_erfc(x):
     if x < real(0.5):
-        return log1p(-real(math.erf(x)))
+        return log1p(-erf(x))
     if x > real(2):
         h = normal_hazard(x * real(1.4142135623730951))
         return real(-0.22579135264472744) - log(h) - x * x
-    return log(real(math.erfc(x)))
-""", "log", "log1p", "normal_hazard"),
+    return log(erfc(x))
+""", "erf", "erfc", "log", "log1p", "normal_hazard"),
     "log_normal_cdf": _helper("""
 def log_normal_cdf(x):
     if x > real(0):
-        return log1p(real(-0.5) * real(math.erfc(x * real(0.7071067811865476))))
+        return log1p(real(-0.5) * erfc(x * real(0.7071067811865476)))
     if x < real(-3):
         return -log(normal_hazard(-x)) - x * x / real(2) - real(0.9189385332046727)
-    return log(real(0.5) * real(math.erfc(-x * real(0.7071067811865476))))
-""", "log", "log1p", "normal_hazard"),
+    return log(real(0.5) * erfc(-x * real(0.7071067811865476)))
+""", "erfc", "log", "log1p", "normal_hazard"),
     "hypot": _helper("""
 def hypot(x, y):
     a = abs(x)
@@ -402,8 +410,14 @@ def combine_minimum(partials, stride, chunks):
         total = minimum(total, partials[chunk * stride])
     return total
 """, "minimum"),
-    "erf": Template("real(math.erf({0}))"),
-    "erfc": Template("real(math.erfc({0}))"),
+    "erf": Vector(_helper("""
+def erf(x):
+    return real(math.erf(x))
+""")),
+    "erfc": Vector(_helper("""
+def erfc(x):
+    return real(math.erfc(x))
+""")),
     **{name: External(name) for name in (
         "airyai", "airyaiprime", "airybi", "airybiprime", "besseli", "besselj", "besselk",
         "bessely", "beta", "chi", "ci", "digamma", "ei", "erfcinv", "erfi", "erfinv", "expint",

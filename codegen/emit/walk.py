@@ -56,7 +56,7 @@ _CHECKED = {"bounded", "label"}
 FLAGS = {"bounded": ("astray", 1), "label": ("mislabelled", 2)}
 """The variable that notes an index out of range, and the status that tells it."""
 
-_CIRCULAR = {"sin", "cos"}
+_CIRCULAR = {"sin", "cos", "tan"}
 """Vector functions of a limited range; see ``Walk._circular``."""
 
 INDENT = "    "
@@ -291,15 +291,19 @@ class Walk:
 
     def _power(self, call: Call) -> tuple[int, str]:
         base, exponent = call.arguments
-        value = exponent.value if isinstance(exponent, Const) else None
+        value = float(exponent.value) if isinstance(exponent, Const) else 0.0
         text = self.text(base, call.dtype)
-        if value is not None and value.is_Integer and value == 2:
+        if value == 2:
             self._need("square")
             return _CALL, f"square({text})"
-        if value is not None and value.is_Integer and 1 < value < 64:
+        if value.is_integer() and 1 < value < 64:
             self._need("integer_power")
             return _CALL, f"integer_power({text}, {int(value)})"
-        return _CALL, f"np.power({text}, {self.text(exponent, call.dtype)})"
+        if (2 * value).is_integer() and 0 < value < 5 and value != 1:
+            self._need("half_power")
+            return _CALL, f"half_power({text}, {int(value)})"
+        self._need("power")
+        return _CALL, f"power({text}, {self.text(exponent, call.dtype)})"
 
     def _combine(self, call: Call) -> tuple[int, str]:
         (load,) = call.arguments
