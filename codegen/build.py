@@ -49,7 +49,11 @@ def _environment() -> str:
     runtime = "".join(
         hashlib.sha256((here / name).read_bytes()).hexdigest()
         for name in (
-            "runtime.py", "blas.py", "special.py", "straight_line.py", "vector_constants.py",
+            "runtime.py",
+            "blas.py",
+            "special.py",
+            "straight_line.py",
+            "vector_constants.py",
             "vector_math.py",
         )
     )

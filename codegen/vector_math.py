@@ -2,36 +2,21 @@
 
 Numba from pip calls the scalar exponential of the C library, and a loop with a call in it is not
 vectorised. Each function here is a short run of additions, fused multiplications, selections and
-operations on bits, the same for float64 and float32, with an error of at most 2 units in the last
-place over the whole range (``tests/test_vector_math.py``). NaN, infinities, subnormal numbers
-and overflow are right; the sign of a result that is zero is not kept everywhere. ``fma`` rounds
-once on every machine, so results are the same on all of them, but it needs a processor that has
-it to be fast (AVX2, AVX-512, NEON).
+operations on bits, the same for float64 and float32. ``README.md`` has a table of the errors;
+``tests/test_vector_math.py`` measures them over the whole range. NaN, infinities, subnormal
+numbers and overflow are right; the sign of a result that is zero is kept by ``power`` and not
+everywhere else. ``fma`` rounds once on every machine, so results are the same on all of them, but
+it needs a processor that has it to be fast (AVX2, AVX-512, NEON).
 
-``sin`` and ``cos`` reduce arguments below ``FAR`` exactly enough. Beyond it the generated code
-notices (``beyond``) and computes that chunk of rows again with the C library.
+``sin``, ``cos`` and ``tan`` reduce arguments below ``FAR`` exactly enough. Beyond it the
+generated code notices (``beyond``) and computes that chunk of rows again with the C library.
+Functions of the same argument share what they have in common: LLVM sees that it is the same.
 
-The largest errors seen on 10⁵ points each, in units in the last place:
-
-===========  =======  =======
-function     float64  float32
-===========  =======  =======
-exp             0.98     0.97
-expm1           1.56     1.27
-log             0.93     0.92
-log1p           0.97     1.00
-tanh            1.67     1.60
-sigmoid         1.71     1.65
-softplus        1.48     1.67
-log_sigmoid     1.54     1.50
-sin             1.39     1.46
-cos             1.40     1.49
-===========  =======  =======
-
-The coefficients are minimax polynomials in the relative error, found by Remez' exchange in
-240 bits (``tests/minimax.py`` finds them again), then rounded. Range reduction follows Cody and
-Waite, *Software Manual for the Elementary Functions* (1980), with fused multiplication in place
-of short constants: if n is the integer nearest x/c, then x − n·c rounded once is exact.
+Range reduction follows Cody and Waite, *Software Manual for the Elementary Functions* (1980),
+with fused multiplication in place of short constants: if n is the integer nearest x/c, then
+x − n·c rounded once is exact. The series of the logarithm in f / (2 + f) is that of FreeBSD's
+``e_log.c``; one polynomial for ``exp(a²) erfc(a)`` in (a − s) / (a + s) follows M. M. Shepherd
+and J. G. Laframboise, *Mathematics of Computation* 36 (1981).
 """
 
 from __future__ import annotations
@@ -49,7 +34,7 @@ __all__ = [
 INFINITY = float("inf")
 NAN = float("nan")
 HALF_ROOT = 0.7071067811865476
-MEDIAN = 0.476
+MEDIAN = 0.65
 """Below this ``1 - erf`` is more than ½ and does not cancel."""
 
 
@@ -117,22 +102,20 @@ def _power_of_two(bits: Value) -> Value:
     return (bits << bits.format.mantissa).number()
 
 
-def _scaled(bits: Value, e: Value, factor: Value | None = None) -> tuple[Value, Value]:
-    """Two numbers whose product is ``2ⁿ (1 + e) factor``; bits end in n + twice the bias.
+def _factors(bits: Value) -> tuple[Value, Value]:
+    """Two numbers whose product is 2ⁿ; bits end in n + twice the bias.
 
     They are two because there is no 2¹⁰²⁴, and 2⁻¹⁰⁷⁴ is subnormal.
     """
     half = bits >> 1
-    first = _power_of_two(half)
-    if factor is not None:
-        first = first * factor
-    return first.fma(e, first), _power_of_two(bits - half)
+    return _power_of_two(half), _power_of_two(bits - half)
 
 
-def _exp_minus(x: Value) -> tuple[Value, Value]:
-    """Two numbers whose product is ``exp(−|x|)``, for |x| within the limits."""
+def _exp_minus(x: Value) -> tuple[Value, Value, Value]:
+    """``exp(−|x|)`` as ``s + s e``, for |x| within the limits: s, e, and e's rounding error."""
     bits, r, lost = _reduce(_minus_magnitude(x), 2 * x.format.bias)
-    return _scaled(bits, _expm1_of(r, lost))
+    first, second = _factors(bits)
+    return first * second, _expm1_of(r, None), lost
 
 
 def _expm1_over(divisor: int, x: Value) -> Value:
@@ -147,8 +130,9 @@ def exp(x: Value) -> Value:
     """The exponential."""
     c = _constants(x)
     bits, r, _ = _reduce(x, 2 * x.format.bias)
-    first, second = _scaled(bits, _expm1_of(r, None))
-    result = (x > c.highest).choose(INFINITY, first * second)
+    first, second = _factors(bits)
+    result = first.fma(_expm1_of(r, None), first) * second
+    result = (x > c.highest).choose(INFINITY, result)
     return (x < c.lowest).choose(0.0, result)
 
 
@@ -196,12 +180,13 @@ def cosh(x: Value) -> Value:
 @function
 def sigmoid(x: Value) -> Value:
     """``1 / (1 + exp(−x))``."""
-    first, second = _exp_minus(x)
+    s, e, lost = _exp_minus(x)
     negative = x < 0.0
-    z = first * second
-    u = first.fma(second, 1.0)
+    z, u = s.fma(e, s), s.fma(e, 1.0 + s)
     quotient = negative.choose(z, 1.0) / u
-    quotient = quotient.fma((u - 1.0) - z, quotient)  # what rounding took from 1 + z
+    # what rounding took from 1 + z, and for small quotients from z
+    error = ((u - 1.0) - z) + negative.choose(lost, x.constant(0.0))
+    quotient = quotient.fma(error, quotient)
     outside = _minus_magnitude(x) < _constants(x).lowest
     return outside.choose(negative.choose(0.0, x.constant(1.0)), quotient)
 
@@ -276,8 +261,8 @@ def log1p(x: Value) -> Value:
 def _bend(x: Value) -> Value:
     """``log(1 + exp(−|x|))``, what softplus differs by from its asymptotes."""
     c = _constants(x)
-    first, second = _exp_minus(x)
-    z = (_minus_magnitude(x) < c.lowest).choose(0.0, first * second)
+    s, e, lost = _exp_minus(x)
+    z = (_minus_magnitude(x) < c.lowest).choose(0.0, s.fma(e + lost, s))
     f, rest = _log(z, c.log_to_two)
     return f + rest
 
@@ -343,8 +328,9 @@ def power(x: Value, y: Value) -> Value:
     high = size.equals(0.0).choose(-INFINITY, high)
     exponent, rounding = _product(y, high)
     bits, r, lost = _reduce(exponent, 2 * x.format.bias, y.fma(low, rounding))
-    first, second = _scaled(bits, _expm1_of(r, lost))
-    result = (exponent > c.highest).choose(INFINITY, first * second)
+    first, second = _factors(bits)
+    result = first.fma(_expm1_of(r, lost), first) * second
+    result = (exponent > c.highest).choose(INFINITY, result)
     result = (exponent < c.lowest).choose(0.0, result)
 
     half = 0.5 * y
@@ -365,11 +351,14 @@ def _upper_tail(a: Value, square: Value, rest: Value, factor: Value | float) -> 
     c = _constants(a)
     d = a + SPLIT
     u = 1.0 / d
-    error = u.fma(-d, 1.0) - u * (a - (d - SPLIT))  # of u, relative
-    scaled = _polynomial((a - SPLIT) * u, c.erfc) * (u * factor)
-    bits, r, lost = _reduce(-square, 2 * a.format.bias, error - rest)
-    first, second = _scaled(bits, _expm1_of(r, lost), scaled)
-    return (square > -c.lowest).choose(0.0, first * second)
+    error = u.fma(-d, 1.0) - u * (a - (d - SPLIT))  # of u; the result has 1 - q times it, about
+    q = (a - SPLIT) * u
+    scaled = _polynomial(q, c.erfc) * (u * factor)
+    bits, r, lost = _reduce(-square, 2 * a.format.bias, error.fma(1.0 - q, -rest))
+    first, second = _factors(bits)
+    first = first * scaled
+    result = first.fma(_expm1_of(r, lost), first) * second
+    return (square > -c.lowest).choose(0.0, result)
 
 
 def _erfs(x: Value) -> tuple[Value, Value]:

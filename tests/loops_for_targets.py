@@ -26,9 +26,7 @@ TARGETS = {
         "-prefer-256-bit",
         {"float64": "zmm", "float32": "zmm"},
     ),
-    "AVX2": Target(
-        "x86_64-unknown-linux-gnu", "haswell", "", {"float64": "ymm", "float32": "ymm"}
-    ),
+    "AVX2": Target("x86_64-unknown-linux-gnu", "haswell", "", {"float64": "ymm", "float32": "ymm"}),
     "NEON": Target(
         "aarch64-unknown-linux-gnu", "cortex-a72", "", {"float64": ".2d", "float32": ".4s"}
     ),

@@ -36,7 +36,7 @@ EXACT = {
 }
 """Functions of one operand. For arguments that mpmath cannot do the last two are at their limits."""
 
-BOUND = {"erf": 4, "erfc": 4, "gelu": 4, "tan": 4}
+BOUND = {"erf": 4, "erfc": 5, "gelu": 5, "sinh": 3, "tan": 4}
 """Largest error in units in the last place, where it is not 2."""
 
 CIRCULAR = ("sin", "cos", "tan")
@@ -142,7 +142,9 @@ def test_error_in_units_in_the_last_place(name, dtype):
             for at, got in zip(x, values(name, x), strict=True)
         ]
     worst = int(np.argmax(errors))
-    assert errors[worst] <= BOUND.get(name, 2), f"{name}({x[worst]!r}) is off by {errors[worst]:.2f}"
+    assert errors[worst] <= BOUND.get(name, 2), (
+        f"{name}({x[worst]!r}) is off by {errors[worst]:.2f}"
+    )
 
 
 @pytest.mark.parametrize("name", EXACT)
