@@ -94,7 +94,7 @@ def log_sigmoid(x: Any) -> Any:
 
 
 def gelu(x: Any) -> Any:
-    """x times the normal distribution function of x."""
+    """Multiply x by its normal distribution function."""
     return x * scipy.special.ndtr(x) if x != -np.inf else np.zeros_like(x)
 
 

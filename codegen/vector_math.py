@@ -320,7 +320,7 @@ def _log_exactly(x: Value) -> tuple[Value, Value]:
 
 @function
 def power(x: Value, y: Value) -> Value:
-    """x to the power of y, with the special cases of C's ``pow``."""
+    """Raise x to the power of y, with the special cases of C's ``pow``."""
     c = _constants(x)
     size = _magnitude(x)
     high, low = _log_exactly(size)
@@ -385,7 +385,7 @@ def erfc(x: Value) -> Value:
 
 @function
 def gelu(x: Value) -> Value:
-    """x times the normal distribution function of x."""
+    """Multiply x by its normal distribution function."""
     a = _magnitude(x)
     half = 0.5 * a
     half_square, rest = _product(half, a)

@@ -34,7 +34,7 @@ EXACT = {
     "erfc": lambda x: mp.erfc(x) if abs(x) < 1000 else mp.mpf(0 if x > 0 else 2),
     "gelu": lambda x: x * mp.ncdf(x) if abs(x) < 1000 else max(x, mp.mpf(0)),
 }
-"""Functions of one operand. For arguments that mpmath cannot do the last two are at their limits."""
+"""Functions of one operand; the last two are at their limits where mpmath cannot do them."""
 
 BOUND = {"erf": 4, "erfc": 5, "gelu": 5, "sinh": 3, "tan": 4}
 """Largest error in units in the last place, where it is not 2."""
