@@ -44,7 +44,7 @@ STEP_WORK = 60_000
 LIMIT = 400
 """Weight of the longest body that is compiled as one function."""
 
-CIRCULAR = {"sin", "cos"}
+CIRCULAR = {"sin", "cos", "tan"}
 """Vector functions of a limited range: a step that has replaced what it read cannot go back."""
 
 
@@ -164,7 +164,7 @@ class CompactKernel:
         }
         for node, buffer in self._buffers.items():
             memory[buffer.name] = prepare(data[node], node.dtype, dtype)
-        return CompactRun(self, memory, [values[s] for s in self._sizes], plain)
+        return CompactRun(self, memory, values, plain)
 
 
 def _replaced(node: Node, value: Node, symbols: Mapping[Node, Any]) -> Output:
@@ -176,16 +176,23 @@ class CompactRun:
     """A compact kernel on given arrays; each call runs some more steps."""
 
     threads = 1
+    times = None
 
     def __init__(
-        self, kernel: CompactKernel, memory: dict[str, np.ndarray], sizes: list[int], plain: bool
+        self,
+        kernel: CompactKernel,
+        memory: dict[str, np.ndarray],
+        values: dict[str, int],
+        plain: bool,
     ) -> None:
+        self.values = values
         self._dtype = kernel.options.dtype
         self._plain = plain
         self._status = np.zeros(1, np.int64)
         self._reads_offsets = isinstance(kernel._rows, Var)
         self._entry = build_plain(kernel.source) if plain else build(kernel.source)
         self._memory = memory  # the kernel has only addresses
+        sizes = [values[s] for s in kernel._sizes]
         self._fixed = [*sizes, *(self._hand(memory[a]) for a in kernel._arrays)]
 
     def _hand(self, array: np.ndarray) -> Any:

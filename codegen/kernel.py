@@ -57,9 +57,9 @@ RESERVED = frozenset(
     wait shuffle gemm
     special run tid
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
-    grain most_chunks update_chunks random offsets order losses k step epochs parameters_count
-    hyper batch epoch samples row tile_first tile_last far astray mislabelled beyond only
-    shared shared_int partials
+    grain most_chunks update_chunks random offsets order losses times stamp k step epochs
+    parameters_count hyper batch epoch samples row tile_first tile_last far astray mislabelled
+    beyond only shared shared_int partials
     partials_int private private_int constants constants_int private_own private_int_own
     partials_own partials_int_own parameters gradient values values_int results results_int state
     loss seed moving_count min max range abs int""".split()

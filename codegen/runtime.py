@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import compiler
+from numba.core import cgutils, compiler
 from numba.core.codegen import JITCodeLibrary
 from numba.extending import intrinsic
 
@@ -314,6 +315,30 @@ def chunk_count_python(rows: int, grain: int, most: int) -> int:
 
 
 chunk_count = njit(nogil=True)(chunk_count_python)
+
+
+@intrinsic
+def _clock(typing_context: Any) -> Any:
+    """A count that grows at a constant rate, in any unit."""
+    # on other processors than x86 the counter of cycles belongs to the system
+    cycles = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+    name = "llvm.readcyclecounter" if cycles else "llvm.readsteadycounter"
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(64), [])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+
+    return types.int64(), generate
+
+
+@njit(nogil=True)
+def stamp(times: Any, tid: int, place: int) -> None:
+    """Let the first thread add to ``times[place]`` what has passed since the last stamp."""
+    if tid == 0:
+        now = _clock()
+        if place > 0:
+            times[place] += now - times[0]
+        times[0] = now
 
 
 def shuffle_python(order: Any, count: int, state: Any) -> None:

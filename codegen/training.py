@@ -130,10 +130,14 @@ class Step:
 
 
 class TrainingKernel:
-    """The compiled loop for one step: phases on threads that meet at barriers."""
+    """The compiled loop for one step: phases on threads that meet at barriers.
 
-    def __init__(self, step: Step) -> None:
+    With ``clocked`` the kernel adds up the time of each phase in an array ``times``.
+    """
+
+    def __init__(self, step: Step, clocked: bool = False) -> None:
         self.step = step
+        self._clocked = clocked
         self.options = step.options
         self.rows = step.rows
         names = Names(RESERVED)
@@ -220,6 +224,19 @@ class TrainingKernel:
         few = literal and sum(int(s.value) for s in sizes if isinstance(s, Const)) <= SHORT_TAIL
         return bool(sizes) and few
 
+    @property
+    def phases(self) -> list[Phase]:
+        """Forward and backward, then the update."""
+        return [*self._forward.phases, *self._update.phases, *self._average]
+
+    def parts(self, run: Run) -> list[tuple[list[Phase], Any, int]]:
+        """Phases with the extent of their rows and the number of their chunks in a run."""
+        return [
+            (self._forward.phases, self._forward.rows, run.chunks),
+            (self._update.phases, self._update.rows, run.update_chunks),
+            (self._average, None, 1),
+        ]
+
     def moving_elements(self, sizes: Mapping[Size, int]) -> int:
         """How many numbers the moving averages hold."""
         return sum(math.prod(concrete_shape(n.shape, sizes)) for n in self._moving)
@@ -229,6 +246,8 @@ class TrainingKernel:
         arrays = {**used_arrays(forward.phases), **used_arrays(update.phases)}
         arrays.setdefault("loss", "real")
         arrays.pop("samples", None)
+        if self._clocked:
+            arrays["times"] = "int"
         self._arrays = arrays
         row_data = {}
         for buffer in self._buffers.values():
@@ -248,6 +267,7 @@ class TrainingKernel:
             update=[*update.phases, *self._average], update_sizes=update_sizes,
             update_rows=update.rows, update_pools=update.pools,
             gathered=gathered, row_data=row_data, short_tail=self._short_tail,
+            clocked=self._clocked,
         )  # fmt: skip
         return training_source(program)
 
@@ -295,6 +315,7 @@ class Run:
         if any(p.space == "partial" for p in update.pools.values()):
             self.update_chunks = 1
         work = largest_batch * kernel._work + trained * UPDATE_COST
+        self.chunks = chunks
         useful = max(chunks, self.update_chunks) if work >= STEP_WORK else 1
         self.threads = 1 if plain else min(threads, useful)
         memory: dict[str, np.ndarray] = {
@@ -303,6 +324,7 @@ class Run:
             "gradient": np.zeros(max(parameters.size, 1), dtype),
             "loss": np.zeros(1, dtype),
             "hyper": kernel.constants.astype(dtype),
+            "times": np.zeros(2 + len(kernel.phases), np.int64),
         }
         for lowered, most in ((update, self.update_chunks), (forward, self.most_chunks)):
             memory.update(constant_arrays(lowered, dtype))
@@ -313,7 +335,8 @@ class Run:
         for node, buffer in kernel._buffers.items():
             memory[buffer.name] = prepare(data[node], node.dtype, dtype)
         self._memory = memory
-        self._values = values
+        self.values = values
+        self.times = memory["times"] if kernel._clocked else None
         self._kernel = kernel
         self._plain = plain
         self._entry = build_plain(kernel.source) if plain else build(kernel.source)

@@ -57,6 +57,7 @@ class Program:
     update_pools: Mapping[str, Pool] = field(default_factory=dict)
     gathered: bool = False
     row_data: dict[str, str] = field(default_factory=dict)
+    clocked: bool = False
     short_tail: bool = False
 
 
@@ -71,11 +72,8 @@ def _prelude(program: Program | StepProgram, walks: Sequence[Walk], body: str) -
     if re.search(r"\bgemm\(", body):
         lines.append("from codegen.blas import gemm")
     imported = ["Compiler", f"{program.real}s as reals", "integers"]
-    imported += [
-        n
-        for n in ("at", "carried", "chunk_count", "naturals", "shuffle", "step_over", "wait")
-        if re.search(rf"\b{n}\(", body)
-    ]
+    wanted = "at carried chunk_count naturals shuffle stamp step_over wait".split()
+    imported += [n for n in wanted if re.search(rf"\b{n}\(", body)]
     lines.append(f"from codegen.runtime import {', '.join(imported)}")
     vectors = sorted({v for w in walks for v in w.vectors})
     if vectors:
@@ -162,6 +160,7 @@ def training_source(program: Program) -> str:
     entry += [f"{one}random = naturals(random)", f"{one}offsets = integers(offsets)"]
     entry += [f"{one}order = integers(order)", f"{one}losses = reals(losses)"]
     entry += _pointers(program.arrays)
+    entry += [f"{one}stamp(times, tid, 0)"] if program.clocked else []
     entry += [
         f"{one}for k in range(start, start + steps):",
         f"{two}step = passed + k  # completed updates",
@@ -186,9 +185,36 @@ def training_source(program: Program) -> str:
             ]
     else:
         entry.append(f"{two}chunks = 1")
-    entry += _step_calls(program, walk, update)
+    calls = _step_calls(program, walk, update)
+    if program.clocked:
+        names = [phase.name for phase in [*program.phases, *program.update]]
+        calls = [f"{two}stamp(times, tid, 1)", *_stamped(calls, names)]
+    entry += calls
     body = "\n".join([*walk.lines, *update.lines, *entry])
     return "\n".join([*_prelude(program, [walk, update], body), body]) + "\n"
+
+
+def _stamped(lines: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Let the first thread note the time after each phase, and the barrier that belongs to it.
+
+    Place 0 of ``times`` is the last time, place 1 what lies between the phases.
+    """
+    result: list[str] = []
+    pending = 0
+    for line in lines:
+        result.append(line)
+        called = line.strip().partition("(")[0]
+        indent = line[: len(line) - len(line.lstrip())]
+        if called in names:
+            place = names.index(called) + 2
+            if indent == INDENT * 2:
+                pending = place
+            else:  # one thread does a short tail
+                result.append(f"{indent}stamp(times, tid, {place})")
+        elif called == "wait" and pending:
+            result.append(f"{indent}stamp(times, tid, {pending})")
+            pending = 0
+    return result
 
 
 def _step_calls(program: Program, walk: Walk, update: Walk) -> list[str]:
