@@ -203,7 +203,7 @@ def test_the_smallest_numbers_stay(name, dtype):
     np.testing.assert_array_equal(values(name, x), x)
 
 
-def power_operands(dtype, count=1500):
+def power_operands(dtype, count=800):
     """Moderate operands, results of every size, bases of every size, and bases near 1."""
     rng = np.random.default_rng(2)
     info = np.finfo(dtype)
@@ -347,11 +347,26 @@ def test_sine_of_large_arguments(dtype):
     at = np.linspace(-4, 4, 5000).astype(dtype)
     at[[7, 4000]] = 1e30, -3e7 if dtype == "float32" else -1e18
     at[9] = nan
-    function = codegen.compile([sp.sin(x), x * sp.cos(x)], inputs=[x], dtype=dtype)
+    outputs = [sp.sin(x), x * sp.cos(x), sp.tan(x)]
+    function = codegen.compile(outputs, inputs=[x], dtype=dtype)
     eps = np.finfo(dtype).eps
     for result in (function(at), function.plain(at)):
         np.testing.assert_allclose(result[0], np.sin(at), 4 * eps)
         np.testing.assert_allclose(result[1], at * np.cos(at), 4 * eps)
+        np.testing.assert_allclose(result[2], np.tan(at), 6 * eps)
+
+
+def test_literal_powers_at_special_points():
+    x = sp.Symbol("x")
+    exponents = [0.5, 1.5, 2.5, 4.5, 2.0, 7, -2, -1.5, 3.7, 0.3]
+    function = codegen.compile([x**e for e in exponents], inputs=[x])
+    tiny = np.finfo(float).smallest_subnormal
+    at = np.array([0.0, inf, -inf, nan, -1, 1, 4, -3.5, tiny, 1e300, 1e-300, 2.0**-700])
+    for result in (function(at), function.plain(at)):
+        for exponent, got in zip(exponents, result, strict=True):
+            with np.errstate(all="ignore"):
+                exact = np.power(at, np.full(at.shape, exponent))
+            np.testing.assert_allclose(got, exact, 2e-15, err_msg=str(exponent))
 
 
 def test_training_with_large_arguments():
