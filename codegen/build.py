@@ -2,34 +2,38 @@
 
 A kernel lives in a directory named by a hash of its source and of everything else that its
 machine code depends on. The file is written once, under a temporary name, and linked into
-place, so processes that start together do not see half a file. Numba keeps the machine code
-beside it.
+place, so processes that start together do not see half a file. The machine code lies beside it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
 import os
 import platform
-import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import llvmlite
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 import scipy
 
+from .machine_code import Entry, MachineCode, UnknownRoutine, compiled
+
 MODULE_FILE = "kernel.py"
+CODE_FILE = "kernel.o"
 _lock = threading.RLock()
-_loaded: dict[str, Callable[..., None]] = {}
+_loaded: MutableMapping[str, Entry] = weakref.WeakValueDictionary()
 
 
 def cache_directory() -> Path:
@@ -59,7 +63,8 @@ def _environment() -> str:
     )
     flags = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_"))
     versions = (
-        sys.version, platform.machine(), numba.__version__, llvmlite.__version__,
+        sys.version, platform.machine(), llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(), numba.__version__, llvmlite.__version__,
         np.__version__, scipy.__version__, flags, runtime,
     )  # fmt: skip
     return repr(versions)
@@ -85,19 +90,20 @@ def _write(source: str, name: str) -> Path:
         pass
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _replace(path, source)
+        replace(path, source.encode())
     except OSError:
         directory = Path(tempfile.mkdtemp(prefix="symdiff-"))
         path = directory / MODULE_FILE
-        _replace(path, source)
+        replace(path, source.encode())
     return path
 
 
-def _replace(path: Path, source: str) -> None:
+def replace(path: Path, content: bytes) -> None:
+    """Write a file, so that other processes see all of it or the one before."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(source)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -108,35 +114,50 @@ def _load(path: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Numba finds cached machine code by the module's name, so it must be importable by it
-    sys.modules[name] = module
+    sys.modules[name] = module  # Numba looks for the module of what it compiles
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    finally:
         del sys.modules[name]
-        raise
     return module
 
 
-def _load_or_compile(path: Path, name: str) -> ModuleType:
-    """Load a kernel; machine code that cannot be read is thrown away."""
+def llvm_code(source: str) -> str:
+    """The optimised LLVM code of a kernel, compiled again."""
+    name = f"symdiff_listing_{fingerprint(source)}"
+    with _lock, tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / MODULE_FILE
+        path.write_text(source, encoding="utf-8")
+        module = _load(path, name)
+        library, _ = module.compiler.library(module.run)
+    return str(library._final_module)
+
+
+def _read(path: Path, source: str) -> Entry | None:
+    """The kernel in a file; None where there is no file, a damaged one, or one that cannot run."""
     try:
-        return _load(path, name)
-    except Exception:
-        if not (path.parent / "__pycache__").exists():
-            raise
-        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
-        return _load(path, name)
+        machine_code = MachineCode.unpacked(path.read_bytes(), source)
+        return None if machine_code is None else Entry(machine_code)
+    except (OSError, ValueError, KeyError, TypeError, UnknownRoutine):
+        return None
 
 
-def build(source: str) -> Callable[..., None]:
+def build(source: str) -> Entry:
     """The compiled entry of a kernel; from memory, from disk, or compiled now."""
     name = fingerprint(source)
     with _lock:
-        if name not in _loaded:
+        entry = _loaded.get(name)
+        if entry is None:
             path = _write(source, name)
-            _loaded[name] = _load_or_compile(path, f"symdiff_kernel_{name}").run
-        return _loaded[name]
+            entry = _read(path.with_name(CODE_FILE), source)
+            if entry is None:
+                module = _load(path, f"symdiff_kernel_{name}")
+                machine_code = compiled(module.run, module.compiler)
+                entry = Entry(machine_code)
+                with contextlib.suppress(OSError):
+                    replace(path.with_name(CODE_FILE), machine_code.packed(source))
+            _loaded[name] = entry
+        return entry
 
 
 def build_plain(source: str) -> Callable[..., None]:
@@ -152,6 +173,5 @@ def build_plain(source: str) -> Callable[..., None]:
         path.write_text(text, encoding="utf-8")
         name = f"symdiff_plain_{fingerprint(text)}"
         module = _load(path, name)
-        del sys.modules[name]
     run: Any = module.run
     return run

@@ -26,6 +26,7 @@ from .emit.spelling import SPELLING
 from .layout import Pool, layout, memory_dtype, size_value, used_buffers
 from .loop_ir import Buffer, Expr, Phase, Var
 from .lower import Lowering, Output
+from .machine_code import Entry
 from .names import Names
 from .packing import join, pack
 from .passes import run_passes
@@ -363,6 +364,10 @@ class FunctionKernel:
         self._constants = constant_arrays(lowered, self.options.dtype)
         self._work = work_per_row(computed, self.rows)
 
+    @functools.cached_property
+    def _entry(self) -> Entry:
+        return build(self.source)
+
     def __call__(
         self,
         arrays: Mapping[Node, np.ndarray],
@@ -390,7 +395,7 @@ class FunctionKernel:
         nth = min(threads, chunks) if busy and not plain else 1
         memory.update(pool_arrays(self._lowered, dtype, values, chunks, nth))
         barrier, status = np.zeros(16, np.int64), np.zeros(1, np.int64)
-        entry = build_plain(self.source) if plain else build(self.source)
+        entry = build_plain(self.source) if plain else self._entry
 
         def hand(array: np.ndarray) -> Any:
             return array.reshape(-1) if plain else address(array)

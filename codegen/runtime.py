@@ -40,7 +40,7 @@ to processors that have no such vectors."""
 
 
 class KernelLibrary(JITCodeLibrary):
-    """LLVM code that may use the widest vectors of the machine."""
+    """LLVM code that may use the widest vectors of the machine, and that Numba does not load."""
 
     def add_ir_module(self, ir_module: Any) -> None:
         """Add a module."""
@@ -49,28 +49,6 @@ class KernelLibrary(JITCodeLibrary):
                 # llvmlite prints what is in this set, but its ``add`` knows no attribute by string
                 set.add(function.attributes, WIDEST_VECTORS)
         super().add_ir_module(ir_module)
-
-
-class EntryCompiler(compiler.Compiler):
-    """Compiles the entry of a kernel, with all that is inlined into it."""
-
-    def _compile_core(self) -> Any:
-        generator = self.state.targetctx.codegen()
-        self.state.library = KernelLibrary(generator, self.state.func_id.func_qualname)
-        self.state.library.enable_object_caching()
-        return super()._compile_core()
-
-
-class PartLibrary(KernelLibrary):
-    """LLVM code that is only linked into the entry, never loaded by itself.
-
-    Otherwise a process that compiles would run this copy, and a process that reads the kernel
-    from disk that in the entry, which LLVM has optimised once more: their results differ in the
-    last digit. It also saves half of the work.
-    """
-
-    def _optimize_final_module(self) -> None:
-        """The entry is optimised, with all that it links."""
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
@@ -84,7 +62,23 @@ class PartLibrary(KernelLibrary):
     @property
     def codegen(self) -> Any:
         """The code generator, for which this library has no place for an environment."""
-        return SimpleNamespace(set_env=lambda name, environment: None)
+        return SimpleNamespace(set_env=lambda name, environment: None, _tm=self._codegen._tm)
+
+
+class PartLibrary(KernelLibrary):
+    """LLVM code that is only linked into the entry, and optimised there."""
+
+    def _optimize_final_module(self) -> None:
+        """The entry is optimised, with all that it links."""
+
+
+class EntryCompiler(compiler.Compiler):
+    """Compiles the entry of a kernel, with all that is inlined into it."""
+
+    def _compile_core(self) -> Any:
+        generator = self.state.targetctx.codegen()
+        self.state.library = KernelLibrary(generator, self.state.func_id.func_qualname)
+        return super()._compile_core()
 
 
 class InlinedCompiler(compiler.Compiler):
@@ -174,10 +168,16 @@ class Compiler:
         return njit(pipeline_class=PhaseCompiler, **INTERNAL, **self.options)(function)
 
     def entry(self, function: Callable[..., Any]) -> Any:
-        """The function that Python calls: ints and addresses only. Cached on disk."""
-        arguments = function.__code__.co_argcount
-        signature = types.void(*[types.int64] * arguments)
-        return njit(signature, cache=True, pipeline_class=EntryCompiler, **self.options)(function)
+        """The function that Python calls: ints and addresses only; see ``machine_code``."""
+        return function
+
+    def library(self, entry: Any) -> tuple[Any, str]:
+        """The optimised LLVM code of an entry, and its name there."""
+        signature = types.void(*[types.int64] * entry.__code__.co_argcount)
+        options = {**INTERNAL, **self.options}
+        dispatcher = njit(signature, pipeline_class=EntryCompiler, **options)(entry)
+        (result,) = dispatcher.overloads.values()
+        return result.library, result.fndesc.llvm_func_name
 
 
 def _pointer_intrinsic(dtype: Any) -> Any:
