@@ -54,7 +54,7 @@ def _environment() -> str:
         hashlib.sha256((here / name).read_bytes()).hexdigest()
         for name in (
             "runtime.py",
-            "blas.py",
+            "products.py",
             "special.py",
             "straight_line.py",
             "vector_constants.py",
@@ -163,7 +163,7 @@ def build(source: str) -> Entry:
 def build_plain(source: str) -> Callable[..., None]:
     """The entry of a kernel as plain Python on NumPy arrays, for one thread."""
     text = source.replace("from codegen.runtime import", "from codegen.plain import")
-    text = text.replace("from codegen.blas import", "from codegen.plain import")
+    text = text.replace("from codegen.products import", "from codegen.plain import")
     text = text.replace("from codegen.vector_math import", "from codegen.plain import")
     text = text.replace(
         "from codegen import special", "from codegen import plain_special as special"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +22,7 @@ from .build import build, build_plain
 from .emit.cpu import Program, function_source
 from .emit.spelling import SPELLING
 from .layout import Pool, layout, memory_dtype, size_value, used_buffers
-from .loop_ir import Buffer, Expr, Phase, Var
+from .loop_ir import Buffer, Expr, Gemm, Phase, Var, statements
 from .lower import Lowering, Output
 from .machine_code import Entry
 from .names import Names
@@ -48,15 +46,23 @@ COMBINE_COST = 4
 """Operations that one element of the partial results of a chunk costs."""
 
 GEMM_ROWS = 32
-"""Rows below which a matrix kernel is not worth calling."""
+"""Rows below which a matrix kernel is not worth calling;"""
+
+FAR_ROWS = 64
+"""twice as many where each chunk reads its right matrix from beyond the second cache,"""
+
+FAR_ELEMENTS = 1 << 17
+"""that is, from this many elements on."""
+
+CACHE_LINE = 64
+"""Bytes that vectors should not straddle."""
 
 THREAD_WORK = 4_000_000
 """Operations that make it worth starting threads for one call (about 2 ms)."""
 
 RESERVED = frozenset(
     """np math real reals integers naturals compiler Compiler at carried chunk_count step_over
-    wait shuffle gemm
-    special run tid
+    wait share shuffle gemm products special run tid
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
     grain most_chunks update_chunks random offsets order losses times stamp k step epochs
     parameters_count hyper batch epoch samples row tile_first tile_last far astray mislabelled
@@ -132,21 +138,6 @@ def check_threads(threads: int | None) -> int:
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
         raise InvalidArgument(f"threads must be a positive int or None, got {threads!r}")
     return int(threads)
-
-
-@functools.lru_cache(maxsize=1)
-def _blas_controller() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def one_blas_thread(source: str) -> AbstractContextManager[Any]:
-    """BLAS threads beside ours ruin both, and make sums depend on their number."""
-    if "gemm(" not in source:
-        return nullcontext()
-    context: AbstractContextManager[Any] = _blas_controller().limit(limits=1, user_api="blas")
-    return context
 
 
 def address(array: np.ndarray) -> int:
@@ -278,8 +269,16 @@ def pool_arrays(
         if pool.space != "constant":
             kind: Any = dtype if pool.dtype == "real" else np.int64
             size = size_value(pool.size, values) * copies[pool.space]
-            result[name] = np.empty(max(size, 1), kind)
+            result[name] = aligned(max(size, 1), kind)
     return result
+
+
+def aligned(size: int, dtype: Any) -> np.ndarray:
+    """An array that starts with a cache line, its elements not set."""
+    item = np.dtype(dtype).itemsize
+    whole = np.empty(size + CACHE_LINE // item, dtype)
+    start = -address(whole) % CACHE_LINE // item
+    return whole[start : start + size]
 
 
 def chunking(lowered: Lowered, values: Mapping[str, int], work: float) -> tuple[int, int]:
@@ -289,10 +288,20 @@ def chunking(lowered: Lowered, values: Mapping[str, int], work: float) -> tuple[
     be worth its partial results, which are added up afterwards; a matrix kernel wants rows.
     """
     size = sum(size_value(p.size, values) for p in lowered.pools.values() if p.space == "partial")
-    tiled = any(phase.tile is not None for phase in lowered.phases)
     grain = max(CHUNK_WORK, COMBINE_COST * size) / work
     most = max(2, min(MOST_CHUNKS, PARTIAL_ELEMENTS // max(size, 1)))
-    return max(1, math.ceil(grain), GEMM_ROWS if tiled else 1), most
+    return max(1, math.ceil(grain), _fewest_rows(lowered, values)), most
+
+
+def _fewest_rows(lowered: Lowered, values: Mapping[str, int]) -> int:
+    """The fewest rows of a chunk that are worth a call of its matrix kernels."""
+    tiled = [phase for phase in lowered.phases if phase.tile is not None]
+    products = [s for phase in tiled for s in statements(phase.body) if isinstance(s, Gemm)]
+    right = [size_value(s.n, values) * size_value(s.k, values) for s in products
+             if s.m == lowered.rows]  # fmt: skip
+    if max(right, default=0) >= FAR_ELEMENTS:
+        return FAR_ROWS
+    return GEMM_ROWS if tiled else 1
 
 
 MATRIX_PROBLEMS = {3: SINGULAR, 4: INDEFINITE}
@@ -406,7 +415,7 @@ class FunctionKernel:
             head = [tid, nth, chunks, hand(barrier), hand(status)]
             return [*head, *values.values(), *fixed]
 
-        with one_blas_thread(self.source), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             launch(entry, nth, arguments)
         check_status(status, self.title)
         return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]

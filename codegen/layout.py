@@ -25,10 +25,14 @@ from .loop_ir import (
     loads,
     plus,
     statements,
+    times,
 )
 
 TILE = 64
 """Rows of a private buffer that keeps its row axis."""
+
+LINE = 16
+"""Elements of a cache line."""
 
 POOLS = ("shared", "partial", "private", "constant")
 """Spaces whose buffers are parts of one flat array for each dtype."""
@@ -103,10 +107,11 @@ def layout(phases: Iterable[Phase], flat: Mapping[str, str]) -> dict[str, Pool]:
     """
     pools: dict[str, Pool] = {}
     done: set[Buffer] = set()
+    members: dict[str, list[Buffer]] = {}
     for phase in phases:
         buffers = used_buffers(phase)
         for buffer in buffers:
-            if buffer.space == "private" and phase.kind != "rows":
+            if buffer.space == "private" and phase.kind not in ("rows", "shared"):
                 buffer.space = "shared"
             if buffer.space == "private" and buffer.row_axis is not None:
                 phase.tile = TILE
@@ -125,12 +130,40 @@ def layout(phases: Iterable[Phase], flat: Mapping[str, str]) -> dict[str, Pool]:
             elif buffer.space in POOLS:
                 dtype = memory_dtype(buffer.dtype)
                 name = ARRAY_NAMES[buffer.space, dtype]
-                pool = pools.setdefault(name, Pool(name, buffer.space, dtype))
-                buffer.array, buffer.offset = name, pool.size
-                pool.size = plus(pool.size, count(buffer.shape))
+                pools.setdefault(name, Pool(name, buffer.space, dtype))
+                members.setdefault(name, []).append(buffer)
+                buffer.array = name
             else:
                 buffer.array, buffer.offset = buffer.name, const(0)
+    for name, pool in pools.items():
+        _place(pool, members[name])
     return pools
+
+
+def _place(pool: Pool, buffers: list[Buffer]) -> None:
+    """Give the buffers of a pool their offsets; all but short ones start with a cache line."""
+    short = [b for b in buffers if _is_short(b)]
+    unknown: Expr = const(0)
+    literal = 0
+    for buffer in [*(b for b in buffers if not _is_short(b)), *short]:
+        buffer.offset = plus(unknown, const(literal))
+        size = count(buffer.shape)
+        if isinstance(size, Const):
+            literal += int(size.value) if _is_short(buffer) else _lines(int(size.value))
+            continue
+        rest = count(buffer.shape[1:])  # room for whole lines in every row
+        whole = const(_lines(int(rest.value))) if isinstance(rest, Const) else rest
+        unknown = plus(unknown, times(buffer.shape[0], whole))
+    pool.size = plus(unknown, const(_lines(literal) if len(buffers) > len(short) else literal))
+
+
+def _is_short(buffer: Buffer) -> bool:
+    size = count(buffer.shape)
+    return isinstance(size, Const) and size.value < LINE
+
+
+def _lines(size: int) -> int:
+    return -(-size // LINE) * LINE
 
 
 def size_value(expression: Expr, values: Mapping[str, int]) -> int:

@@ -5,6 +5,7 @@
     Kernel    := Phase*                       phases run in order, a barrier between them
     Phase     := serial Stmt* | rows Stmt*    on one thread | on chunks of the rows, in threads
                | combine Stmt* | step Stmt*   sums of partial results | a whole step of training
+               | shared Stmt*                 each thread computes a part of every result
     Stmt      := Store | Update | Let | Loop | Gemm | Routine | Block
     Store     := buffer[index*] = Expr
     Update    := buffer[index*] op= Expr      op is add, maximum or minimum
@@ -235,8 +236,10 @@ class Phase:
     ``kind`` is ``"rows"`` (the body handles the rows ``first <= row < last`` of a chunk,
     ``tile`` rows at a time where it is not None; ``before`` and ``after`` run once for each
     chunk, ``prologue`` once), ``"combine"`` (sums of the chunks' partial results),
-    ``"serial"``, or ``"step"`` (all of a training step on one thread; the numbers of
-    ``resident`` are variables from step to step).
+    ``"serial"``, ``"shared"`` (loops and products are divided among the threads by their first
+    axis, variables belong to every thread, the first thread runs the rest), or ``"step"`` (all
+    of a training step on one thread; the numbers of ``resident`` are variables from step to
+    step).
     """
 
     name: str

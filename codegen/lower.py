@@ -79,6 +79,7 @@ class Lowering:
         in_place: bool = False,
         wish: str = "rows",
         single: bool = False,
+        few: bool = False,
     ) -> None:
         self.in_place = in_place
         self.single = single
@@ -89,7 +90,7 @@ class Lowering:
         self.gathered = gathered
         self.symbols = symbols
         roots = decompose([o.node for o in outputs])
-        self.plan: Schedule = schedule(roots, rows, gemm)
+        self.plan: Schedule = schedule(roots, rows, gemm, few)
         self.buffers: dict[Node, Buffer] = {}
         self.constants: dict[Node, Buffer] = {}
         self.extra: list[Buffer] = []
@@ -318,6 +319,8 @@ class Lowering:
             self._pending += [(node, first, target) for target in targets]
         elif targets:
             first, *rest = targets
+        elif (place := self._result_of(node)) is not None:
+            first, rest = place, []
         else:
             first, rest = self._buffer(node, self._wish(node), self._space(node)), []
         first.formula = text
@@ -325,6 +328,18 @@ class Lowering:
         self.buffers[node] = first
         for other in rest:
             self._statements.append(self._copy(node, first, other))
+
+    def _result_of(self, node: Node) -> Buffer | None:
+        """A result made of a product, element by element, has room for the product, too."""
+        if node not in self.plan.shared or self.in_place:
+            return None
+        readers = [n for n in self.plan.order if node in n.inputs]
+        if len(readers) != 1 or readers[0] not in self._targets:
+            return None
+        (reader,) = readers
+        same = reader.shape == node.shape and reader.row.kind == "elementwise"
+        alone = same and reader not in self.plan.local
+        return self._targets[reader][0] if alone else None
 
     def _sum_rows(self, node: Node, text: str) -> None:
         """One thread adds up all rows in the result itself."""
@@ -450,13 +465,16 @@ class Lowering:
         """Copy the rows of a batch into a tile, for a matrix kernel."""
         data = self.symbols[node]
         assert isinstance(data, Buffer)
-        buffer = self._buffer(node, f"{data.name}_tile", "private")
+        shared = any(operand_source(i) is node for g in self.plan.shared for i in g.inputs)
+        wish, space = ("batch", "shared") if shared else ("tile", "private")
+        buffer = self._buffer(node, f"{data.name}_{wish}", space)
         counters, index = self._counters(buffer.shape, 0)
         text = f"{buffer.name} = rows of {data.name}"
         load = symbol_element(self, node, index)
         self._statements.append(nested(counters, buffer.shape, [Store(buffer, index, load)], text))
         self.buffers[node] = buffer
-        self._tiles.append(node)
+        if not shared:
+            self._tiles.append(node)
         return buffer
 
     def _constant(self, node: Node) -> Buffer:

@@ -1,4 +1,4 @@
-"""The names of ``runtime``, ``blas`` and ``vector_math`` for kernels run as plain Python.
+"""The names of ``runtime``, ``products`` and ``vector_math`` for kernels run as plain Python.
 
 Pointers are NumPy arrays, and ``at`` is a slice. Used to check that the text of a kernel means
 what the compiled kernel does, and to read it with a debugger.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from .runtime import chunk_count_python, shuffle_python
+from .runtime import chunk_count_python, share_python, shuffle_python
 
 chunk_count = chunk_count_python
 
@@ -62,6 +62,9 @@ def stamp(times: np.ndarray, tid: int, place: int) -> None:
     if place > 0:
         times[place] += now - times[0]
     times[0] = now
+
+
+share = share_python
 
 
 def shuffle(order: np.ndarray, count: int, state: np.ndarray) -> None:
@@ -128,3 +131,8 @@ def gemm(
     right = _matrix(b, k, n, b_stride, b_transposed)
     target = _matrix(c, m, n, c_stride, 0)
     target[...] = (target if accumulate else 0) + left @ right
+
+
+def products(real: str) -> Callable[..., None]:
+    """The function of matrix products."""
+    return gemm

@@ -341,6 +341,19 @@ def stamp(times: Any, tid: int, place: int) -> None:
         times[0] = now
 
 
+def share_python(extent: int, tid: int, nth: int) -> tuple[int, int]:
+    """The part of a thread, in whole tiles of a product; the last thread takes the rest."""
+    lines = extent // SHARE
+    last = extent if tid == nth - 1 else lines * (tid + 1) // nth * SHARE
+    return lines * tid // nth * SHARE, last
+
+
+SHARE = 8
+"""Elements or rows that one thread computes together."""
+
+share = njit(nogil=True)(share_python)
+
+
 def shuffle_python(order: Any, count: int, state: Any) -> None:
     """Fisher and Yates' shuffle, random numbers by splitmix64 (Steele, Lea, Flood 2014).
 

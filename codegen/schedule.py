@@ -31,7 +31,18 @@ INLINE_SIZE = 60
 """Most operations and operands written as one expression."""
 
 GEMM_WORK = 512
-"""From this many multiplications per row on, a product is a call of the BLAS."""
+"""From this many multiplications per row on, a product is a call of a matrix kernel."""
+
+FEW_ROWS = 1024
+"""A batch of up to this many rows may keep what it computes in the second cache."""
+
+SHARED_ELEMENTS = 4096
+"""From this many elements of products over few rows on, threads share the products.
+
+Otherwise each chunk of rows starts its own partial result at zero, reads and writes it for every
+tile of rows, and all are read once more to be added up: three times the elements, for each chunk,
+from caches that they fill. Sharing costs one barrier, as much as some hundred elements, and what
+the rows compute goes through memory that all threads see."""
 
 
 @dataclass
@@ -53,7 +64,9 @@ class Schedule:
     reduces : set of Node
         Nodes that sum over the rows.
     gemms : set of Node
-        Products that are computed on tiles of rows by matrix kernels.
+        Products that are computed by matrix kernels, on tiles of rows or of all rows.
+    shared : set of Node
+        Products that sum over few rows, of which each thread computes some elements.
     """
 
     order: list[Node]
@@ -63,6 +76,7 @@ class Schedule:
     local: dict[Node, list[bool]]
     reduces: set[Node]
     gemms: set[Node]
+    shared: set[Node]
     rows: Any
     last: int
 
@@ -72,9 +86,10 @@ def is_leaf(node: Node) -> bool:
     return node.row.kind == "leaf"
 
 
-def schedule(roots: Sequence[Node], rows: Any, gemm: bool = True) -> Schedule:
-    """Plan a graph whose batch size is ``rows`` (a size, or None)."""
+def schedule(roots: Sequence[Node], rows: Any, gemm: bool = True, few: bool = False) -> Schedule:
+    """Plan a graph whose batch size is ``rows`` (a size, or None), and at most FEW_ROWS if few."""
     order = walk(roots)
+    shared = _shared(order, rows) if gemm and few else set()
     readers = consumers(roots)
     local: dict[Node, list[bool]] = {}
     reduces: set[Node] = set()
@@ -85,7 +100,7 @@ def schedule(roots: Sequence[Node], rows: Any, gemm: bool = True) -> Schedule:
             time[node] = -1
             continue
         flags = local_inputs(node, rows)
-        if flags is not None:
+        if flags is not None and node not in shared:
             local[node] = flags
             if reduces_rows(node, rows):
                 reduces.add(node)
@@ -99,7 +114,7 @@ def schedule(roots: Sequence[Node], rows: Any, gemm: bool = True) -> Schedule:
     last += last % 2
     _as_late_as_possible(order, readers, roots, time, local, scalars, last)
     _together(order, time)
-    plan = Schedule(order, time, set(), scalars, local, reduces, set(), rows, last)
+    plan = Schedule(order, time, set(), scalars, local, reduces, set(), shared, rows, last)
     if gemm:
         plan.gemms = {n for n in order if n.operation == "matmul" and _is_gemm(n, plan)}
     plan.stored = _stored(order, readers, roots, plan)
@@ -168,6 +183,24 @@ def _as_late_as_possible(
         if node in scalars:
             own = [time[reader] for reader in readers[node] if reader not in local]
             time[node] = max(earliest, min(own, default=last))
+
+
+def _shared(order: Sequence[Node], rows: Any) -> set[Node]:
+    """The products over the rows, where they have enough elements together."""
+    found = {}
+    for node in order:
+        if node.operation != "matmul" or node.rank != 2 or node.dtype != "real":
+            continue
+        a, b = node.inputs
+        m, n = node.shape
+        if (
+            a.rank == b.rank == 2
+            and a.shape[1] == rows
+            and isinstance(m, int)
+            and isinstance(n, int)
+        ):
+            found[node] = m * n if m * n >= GEMM_WORK and min(m, n) > 1 else 0
+    return {n for n in found if found[n]} if sum(found.values()) >= SHARED_ELEMENTS else set()
 
 
 def _is_gemm(node: Node, plan: Schedule) -> bool:

@@ -51,6 +51,7 @@ from .kernel import (
 from .labels import check_labels
 from .loop import Loop
 from .profile import Profile, profile_run
+from .schedule import FEW_ROWS
 from .training import Step, TrainingKernel
 from .update import UpdateRule
 from .vectorise import SAMPLES, is_scalar, vectorise
@@ -314,6 +315,7 @@ class Trainer:
             likely[rows] = batches.largest
         # the cheapest order of products hardly depends on them
         self._likely = {s: 1 << max(v - 1, 0).bit_length() for s, v in likely.items()}
+        few = batches is None or batches.largest <= FEW_ROWS
         if key not in self._kernels:
             nodes, _ = self._sampled(vectors)
             (loss,) = algebra([self._over_samples(self._training_root, vectors)])
@@ -326,13 +328,13 @@ class Trainer:
             step = Step(
                 graph[0], graph[1:], self._parameters, self._slots,
                 [n for n in nodes.values() if n in used], rows, gathered, self._rule,
-                self._options, f"{self._optimizer.name}: {describe(self._root, 200)}",
+                self._options, f"{self._optimizer.name}: {describe(self._root, 200)}", few,
             )  # fmt: skip
             kernel: TrainingKernel | CompactKernel | None = None
             if sizes is not None and batches is not None:
                 kernel = compact_kernel(step, sizes, batches, self._started().size)
             if kernel is None:
-                same = (vectors, rows, gathered, *graph)
+                same = (vectors, rows, gathered, few, *graph)
                 if same not in self._graphs:
                     self._graphs[same] = TrainingKernel(step)
                 kernel = self._graphs[same]

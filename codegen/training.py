@@ -30,7 +30,6 @@ from .kernel import (
     data_buffer,
     launch,
     lower_graph,
-    one_blas_thread,
     pool_arrays,
     prepare,
     used_arrays,
@@ -79,6 +78,8 @@ class Step:
     rule : UpdateRule
     options : Options
     title : str
+    few : bool
+        Whether no batch has more than FEW_ROWS rows.
     """
 
     loss: Node
@@ -91,6 +92,7 @@ class Step:
     rule: UpdateRule
     options: Options
     title: str
+    few: bool = False
 
     @property
     def moving(self) -> list[Node]:
@@ -154,7 +156,7 @@ class TrainingKernel:
             outputs.append(Output(value, wish, "gradient", slot))
         self._forward = lower_graph(
             outputs, symbols, step.rows, names, table, FLAT,
-            gathered=samples, wish="forward_backward",
+            gathered=samples, wish="forward_backward", few=step.few,
         )  # fmt: skip
         self._update = self._lower_update(step.rule, names, FLAT)
         self._average = self._lower_average(names, FLAT)
@@ -370,7 +372,7 @@ class Run:
         def arguments(tid: int, nth: int) -> list[Any]:
             return [tid, nth, *middle, *self._sizes, *fixed]
 
-        with one_blas_thread(self._kernel.source), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             launch(self._entry, min(threads, self.threads), arguments)
         return losses[:steps], int(self._status[0])
 

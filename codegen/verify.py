@@ -6,7 +6,7 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from .loop_ir import (
     Block,
@@ -26,6 +26,7 @@ from .loop_ir import (
     Var,
     children,
 )
+from .passes.sharing import meet
 
 READ_ONLY = ("data", "constant", "samples")
 OWN = ("private", "partial", "scalar")
@@ -83,6 +84,8 @@ class _Check:
                 self.element(number.buffer, number.index)
                 self.written.add(number.variable)
             self.body(phase.body)
+            if phase.kind == "shared" and meet(list(_top(phase.body))):
+                self.fail("threads that share it meet in one place")
             return
         if self.rows is None:
             self.fail("a phase by rows of a graph without rows")
@@ -231,6 +234,15 @@ class _Check:
             else:
                 choice = isinstance(part, Call) and part.operation == "where"
                 stack += [(p, taken and not (choice and n)) for n, p in enumerate(children(part))]
+
+
+def _top(body: Iterable[Statement]) -> Iterator[Statement]:
+    """The statements of a body, those of its blocks in their place."""
+    for s in body:
+        if isinstance(s, Block):
+            yield from _top(s.body)
+        else:
+            yield s
 
 
 def _is_counter(index: Expr, counters: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from codegen.layout import layout
 from codegen.loop_ir import Buffer
 from codegen.lower import Lowering, Output
 from codegen.names import Names
-from codegen.passes import PASSES
+from codegen.passes import PASSES, run_pass
 from codegen.passes.partials import partials
 from codegen.rows import row_axis
 from codegen.sizes import SizeTable
@@ -24,7 +24,7 @@ from symdiff.rewrite import stabilise
 class Loops:
     """The phases of some expressions, before any pass, and the arrays that they work on."""
 
-    def __init__(self, expressions, values, order=None, dtype="float64"):
+    def __init__(self, expressions, values, order=None, dtype="float64", few=False):
         self.dtype = dtype
         self.roots = stabilise([to_graph(e) for e in expressions])
         symbols = leaves(self.roots)
@@ -45,7 +45,7 @@ class Loops:
             Output(r, b.name, "output", buffer=b)
             for r, b in zip(self.roots, self.results, strict=True)
         ]
-        lowering = Lowering(outputs, dict(data), size, self.names, table, gathered=samples)
+        lowering = Lowering(outputs, dict(data), size, self.names, table, gathered=samples, few=few)
         self.phases = lowering.phases
         self.buffers = lowering.extra
         self.rows = None if size is None else table.expression(size)
@@ -70,8 +70,7 @@ class Loops:
         )
         yield "lowering", self._started()
         for number, (name, transform) in enumerate(PASSES):
-            for phase in self.phases:
-                transform(phase, self.names, self.buffers)
+            run_pass(transform, self.phases, self.names, self.buffers)
             yield name, self.phases if number >= done else self._started()
         layout(self.phases, {})
         yield "layout", self.phases

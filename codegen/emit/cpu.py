@@ -69,10 +69,10 @@ def _prelude(program: Program | StepProgram, walks: Sequence[Walk], body: str) -
     lines += ["import numpy as np", ""]
     if re.search(r"\bspecial\.", text):
         lines.append("from codegen import special")
-    if re.search(r"\bgemm\(", body):
-        lines.append("from codegen.blas import gemm")
+    multiplies = bool(re.search(r"\bgemm\(", body))
+    lines += ["from codegen.products import products"] if multiplies else []
     imported = ["Compiler", f"{program.real}s as reals", "integers"]
-    wanted = "at carried chunk_count naturals shuffle stamp step_over wait".split()
+    wanted = "at carried chunk_count naturals share shuffle stamp step_over wait".split()
     imported += [n for n in wanted if re.search(rf"\b{n}\(", body)]
     lines.append(f"from codegen.runtime import {', '.join(imported)}")
     vectors = sorted({v for w in walks for v in w.vectors})
@@ -80,7 +80,8 @@ def _prelude(program: Program | StepProgram, walks: Sequence[Walk], body: str) -
         vectors += ["beyond"] if re.search(r"\bbeyond\(", body) else []
         lines.append(f"from codegen.vector_math import {', '.join(sorted(vectors))}")
     lines += ["", f"real = np.{program.real}"]
-    lines += [f'compiler = Compiler(real="{program.real}", math="{program.math}")', ""]
+    lines += [f'compiler = Compiler(real="{program.real}", math="{program.math}")']
+    lines += [f'gemm = products(real="{program.real}")', ""] if multiplies else [""]
     return [*lines, *helpers]
 
 

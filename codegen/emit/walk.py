@@ -35,6 +35,7 @@ from ..loop_ir import (
     walk,
 )
 from ..names import comment
+from ..passes.sharing import who
 from .spelling import SPELLING, External, Helper, Vector
 
 _LEVEL = {
@@ -119,6 +120,7 @@ class Walk:
         self._conditional = 0
         self._watched: dict[str, bool] = {}
         self._far = False
+        self._sharing = False
 
     # --- expressions ---------------------------------------------------------------------
 
@@ -425,18 +427,28 @@ class Walk:
         extents = [
             "tile_last - tile_first" if self._by_rows(e) else self.text(e) for e in (s.m, s.n, s.k)
         ]
+        first = None
+        if self._sharing:
+            first = Var("first", "int")
+            self.line(depth, f"first, last = share({extents[0]}, tid, nth)")
+            extents[0] = "last - first"
+        left, right, target = self._matrix(s.a, first), self._matrix(s.b), self._matrix(s.c, first)
         matrices = ", ".join(
-            f"{self._matrix(m)}, {self.text(m.stride)}, {int(m.transposed)}" for m in (s.a, s.b)
+            f"{text}, {self.text(m.stride)}, {int(m.transposed)}"
+            for text, m in ((left, s.a), (right, s.b))
         )
         self.line(
             depth,
             f"gemm({', '.join(extents)}, {matrices}, "
-            f"{self._matrix(s.c)}, {self.text(s.c.stride)}, {int(s.accumulate)})",
+            f"{target}, {self.text(s.c.stride)}, {int(s.accumulate)})",
         )
 
-    def _matrix(self, matrix: Matrix) -> str:
+    def _matrix(self, matrix: Matrix, first: Expr | None = None) -> str:
+        """The pointer to a matrix, or to its row ``first``."""
         buffer = matrix.buffer
         offset: Expr = const(0)
+        if first is not None:
+            offset = first if matrix.transposed else times(first, matrix.stride)
         whole = buffer.space != "private" and buffer.row_axis is not None
         if whole and self._phase is not None and self._phase.kind == "rows":
             first = Var("tile_first", "int")
@@ -467,6 +479,8 @@ class Walk:
             self._rows(phase, only)
         elif phase.kind == "combine":
             self._split(phase.body)
+        elif phase.kind == "shared":
+            self._share(phase.body)
         else:
             self.line(1, "if tid != 0:")
             self.line(2, "return")
@@ -495,6 +509,8 @@ class Walk:
                 self._partial_view(buffer, 1)
         if self._phase.kind == "combine":
             self._split(block.body)
+        elif self._phase.kind == "shared":
+            self._share(block.body)
         else:
             self.body(block.body, 1)
         lines = self.lines
@@ -610,3 +626,31 @@ class Walk:
             else:
                 self.line(1, "if tid == 0:")
                 self.statement(s, 2)
+
+    def _share(self, body: list[Statement]) -> None:
+        """Loops and products are divided; variables are everybody's, the rest the first thread's.
+
+        ``passes.sharing`` has seen to it that a statement here can be divided, or that no other
+        thread reads what it writes.
+        """
+        for s in body:
+            if isinstance(s, Block):
+                self._visible = ("tid", "nth")
+                self.statement(s, 1)
+                continue
+            place = who(s)
+            if place == "everybody":
+                self.statement(s, 1)
+            elif place == "first":
+                self.line(1, "if tid == 0:")
+                self.statement(s, 2)
+            elif isinstance(s, Gemm):
+                self._sharing = True
+                self._gemm(s, 1)
+                self._sharing = False
+            elif isinstance(s, Loop):
+                if s.formula:
+                    self.line(1, f"# {comment(s.formula)}")
+                self.line(1, f"first, last = share({self.text(s.extent)}, tid, nth)")
+                self.line(1, f"for {s.counter} in range(first, last):")
+                self.body(s.body, 2)

@@ -12,10 +12,12 @@ from .fuse import fuse
 from .hoist import hoist_gather
 from .partials import partials
 from .resident import resident
+from .sharing import share
 from .split import split
 from .unroll import unroll
 
-Pass = Callable[[Phase, Names, list[Buffer]], None]
+Pass = Callable[[Phase, Names, list[Buffer]], list[Phase] | None]
+"""Changes a phase in place, or gives the phases that stand for it."""
 
 PASSES: list[tuple[str, Pass]] = [
     ("fuse loops over the same extent", fuse),
@@ -25,13 +27,19 @@ PASSES: list[tuple[str, Pass]] = [
     ("start partial results at zero, small ones in variables", partials),
     ("hold the parameters of a whole step in variables", resident),
     ("load the sample number of a row once", hoist_gather),
+    ("divide what is serial among threads", share),
     ("cut long bodies into blocks", split),
 ]
-"""What every phase goes through, in order; each pass keeps the meaning."""
+"""What phases go through, in order; each pass keeps the meaning."""
 
 
 def run_passes(phases: list[Phase], names: Names, buffers: list[Buffer]) -> None:
     """Apply :data:`PASSES` to every phase, in place."""
-    for phase in phases:
-        for _, transform in PASSES:
-            transform(phase, names, buffers)
+    for _, transform in PASSES:
+        run_pass(transform, phases, names, buffers)
+
+
+def run_pass(transform: Pass, phases: list[Phase], names: Names, buffers: list[Buffer]) -> None:
+    """Apply one pass to every phase, in place."""
+    results = [(phase, transform(phase, names, buffers)) for phase in phases]
+    phases[:] = [new for phase, given in results for new in (given or [phase])]

@@ -106,7 +106,7 @@ def _rename_lets(statement: Statement, new: dict[str, str]) -> Statement:
 
 def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     """Unroll the tiny loops of a phase where the result stays short."""
-    if phase.kind == "combine":
+    if phase.kind in ("combine", "shared"):
         return
     extents = [_extent(s) for s in phase.body]
     length = sum(_size([s], e) for s, e in zip(phase.body, extents, strict=True))
