@@ -29,9 +29,9 @@ from codegen.training import TrainingKernel
 from codegen.verify import InvalidLoopIR, verify
 from symdiff import optimizers
 
-X, t = sd.tensor("X", "n", 9), sd.tensor("t", "n", dtype="int")
-W1, W2, W3 = sd.tensor("W1", 9, 12), sd.tensor("W2", 12, 12), sd.tensor("W3", 12, 3)
-b1 = sd.tensor("b1", 12)
+X, t = sd.tensor("X", "n", 17), sd.tensor("t", "n", dtype="int")
+W1, W2, W3 = sd.tensor("W1", 17, 17), sd.tensor("W2", 17, 17), sd.tensor("W3", 17, 17)
+b1 = sd.tensor("b1", 17)
 
 
 def with_gradients(loss, *symbols):
@@ -43,7 +43,10 @@ GRAPHS = {
     "layers": with_gradients(layers, W1, b1, W2, W3),
     "decay": with_gradients(layers + sd.sum(W1**2) + sd.sum(sd.tanh(W2)), W1, W2, W3, b1),
     "transposed": [(sd.tanh(X @ W1).T @ sd.relu(X @ W1)).T / 3, X.T @ sd.relu(X @ W1) - W1],
-    "normal equations": [sd.solve(X.T @ X + sd.eye(9), X.T @ sd.sum(X, axis=1)), sd.trace(X.T @ X)],
+    "normal equations": [
+        sd.solve(X.T @ X + sd.eye(17), X.T @ sd.sum(X, axis=1)),
+        sd.trace(X.T @ X),
+    ],
     "chain": [(X.T @ X) @ (X.T @ X) @ W1, sd.sum(X.T @ X, axis=0)],
 }
 
@@ -54,7 +57,7 @@ def small(monkeypatch):
     schedule = importlib.import_module("codegen.schedule")
     monkeypatch.setattr(schedule, "SHARED_ELEMENTS", 20)
     monkeypatch.setattr(schedule, "GEMM_WORK", 20)
-    monkeypatch.setattr(importlib.import_module("codegen.passes.sharing"), "SHARE_WORK", 20)
+    monkeypatch.setattr(importlib.import_module("codegen.passes.sharing"), "SHARE_WORK", 200)
 
 
 @pytest.mark.parametrize("order", [None, [5, 0, 3, 3]], ids=["all", "gathered"])
@@ -182,11 +185,11 @@ def test_training_with_shared_products(dtype, monkeypatch):
     random = np.random.default_rng(1)
     start = {V1: random.normal(size=(30, 90)) / 6, c1: random.normal(size=90) / 6,
              V2: random.normal(size=(90, 90)) / 9, V3: random.normal(size=(90, 7)) / 9}  # fmt: skip
-    data = {x: random.normal(size=(205, 30)), labels: random.integers(0, 7, 205)}
+    data = {x: random.normal(size=(305, 30)), labels: random.integers(0, 7, 305)}
     results = []
     for threads in (1, 2, 3):
         trainer = codegen.Trainer(loss, start, optimizers.SGD(0.1), dtype=dtype, threads=threads)
-        trainer.fit(data, batch_size=100, epochs=3, shuffle=False)  # the last batch has 5 rows
+        trainer.fit(data, batch_size=150, epochs=3, shuffle=False)  # the last batch has 5 rows
         results.append(trainer.parameters)
     assert used == [(1, True), (2, True), (3, True)]
     for other in results[1:]:
@@ -194,7 +197,7 @@ def test_training_with_shared_products(dtype, monkeypatch):
             assert np.array_equal(other[symbol], results[0][symbol])
     expected = {s: v.copy() for s, v in start.items()}
     for _ in range(3):
-        for rows in (slice(0, 100), slice(100, 200), slice(200, 205)):
+        for rows in (slice(0, 150), slice(150, 300), slice(300, 305)):
             batch = {s: v[rows] for s, v in data.items()}
             gradients = sd.evaluate(sd.gradient(loss, list(start)), {**batch, **expected})
             for symbol, gradient in zip(start, gradients, strict=True):
