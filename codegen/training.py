@@ -221,6 +221,8 @@ class TrainingKernel:
     @property
     def _short_tail(self) -> bool:
         """Whether the partial results, and so the parameters, are few."""
+        if any(phase.kind == "shared" for phase in self._forward.phases):
+            return False
         sizes = [p.size for p in self._forward.pools.values() if p.space == "partial"]
         literal = all(isinstance(size, Const) for size in sizes)
         few = literal and sum(int(s.value) for s in sizes if isinstance(s, Const)) <= SHORT_TAIL

@@ -173,7 +173,7 @@ def test_training_with_shared_products(dtype, monkeypatch):
 
     def spy(self, *arguments, **keywords):
         run = bind(self, *arguments, **keywords)
-        used.append((run.threads, "share(" in self.source))
+        used.append((run.threads, "    whole(tid, nth, " in self.source))
         return run
 
     monkeypatch.setattr(TrainingKernel, "bind", spy)
