@@ -101,7 +101,7 @@ def test_a_second_process_trains_without_compiling(trained):
 
 
 def test_a_process_finds_routines_of_scipy_at_other_addresses(trained):
-    """Kernels name the BLAS and SciPy's functions; addresses differ from process to process."""
+    """Kernels name products and SciPy's functions; addresses differ from process to process."""
     cache, first = trained
     (source,) = (k.read_text() for k in kernels(cache) if "gemm" in k.read_text())
     assert "special." in source and "gemm(" in source
