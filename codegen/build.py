@@ -55,6 +55,8 @@ def _environment() -> str:
         for name in (
             "runtime.py",
             "products.py",
+            "product_code.py",
+            "machine.py",
             "special.py",
             "straight_line.py",
             "vector_constants.py",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
-from numba.core import codegen as numba_codegen
-from numba.core import config
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,8 @@ class Machine:
         features = self.features
         if self.vector_bytes == 64:  # some processors ask LLVM to halve such vectors
             features += ",-prefer-256-bit"
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.cpu,
             features=features,
@@ -84,11 +85,8 @@ class Machine:
 @functools.lru_cache(maxsize=1)
 def host() -> Machine:
     """The machine that runs this, or what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say."""
-    cpu = config.CPU_NAME if config.CPU_NAME is not None else llvm.get_host_cpu_name()
-    if config.CPU_FEATURES is not None:
-        features = config.CPU_FEATURES
-    elif cpu == "generic":
-        features = ""
-    else:
-        features = numba_codegen.get_host_cpu_features()
+    cpu = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        features = "" if cpu == "generic" else llvm.get_host_cpu_features().flatten()
     return Machine(llvm.get_process_triple(), cpu, features)

@@ -18,7 +18,10 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-ROUTINES = {"symdiff_special_": "special", "symdiff_dgemm": "blas", "symdiff_sgemm": "blas"}
+from . import library
+from .product_code import PREFIX
+
+ROUTINES = {"symdiff_special_": "special"}
 """Which module of codegen registers routines whose names begin so."""
 
 
@@ -105,6 +108,8 @@ class Entry:
 def _find(externals: list[str]) -> None:
     """Register the routines that machine code calls."""
     for name in externals:
+        if name.startswith(PREFIX):
+            library.load(name.removeprefix(PREFIX))
         for start, module in ROUTINES.items():
             if name.startswith(start):
                 importlib.import_module(f"codegen.{module}")

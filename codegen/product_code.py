@@ -31,6 +31,9 @@ FAR = 1024
 WORTH_COPYING = 24
 """Rows of the left matrix from which on a copy of a panel pays."""
 
+PREFIX = "symdiff_product_"
+"""What the names of the functions begin with; the dtype follows."""
+
 INT = ir.IntType(64)
 BIT = ir.IntType(1)
 
@@ -59,7 +62,7 @@ class Products:
         self.vectors = len(machine.tiles)
         self.width = self.vectors * self.lanes
         self.pointer = self.real.as_pointer()
-        self.name = f"symdiff_product_{dtype}"
+        self.name = PREFIX + dtype
         self.module = ir.Module(name=self.name)
         self.module.triple = machine.triple
         self.suffix = f"v{self.lanes}f{8 * self.bytes}"

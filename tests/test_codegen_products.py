@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen import plain, products
+from codegen import library, plain, products
 from codegen.machine import Machine, host
 from codegen.product_code import DEPTH, ROWS, Products
 
@@ -228,20 +228,20 @@ def test_tiles_stay_in_registers(name, dtype):
 
 def test_a_damaged_library_is_written_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("SYMDIFF_CACHE_DIR", str(tmp_path))
-    code = products._object_code(host(), "float32")
+    code = library.object_code(host(), "float32")
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     assert whole == hashlib.sha256(code).digest() + code
     for damage in (b"", whole[:-1], whole[:32] + b"\0" + whole[33:]):
         path.write_bytes(damage)
-        assert products._object_code(host(), "float32") == code
+        assert library.object_code(host(), "float32") == code
         assert path.read_bytes() == whole
 
 
 def test_another_processor_has_another_library(tmp_path, monkeypatch):
     monkeypatch.setenv("SYMDIFF_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(products, "compiled", lambda machine, dtype: dtype.encode())
+    monkeypatch.setattr(library, "compiled", lambda machine, dtype: dtype.encode())
     for machine in MACHINES.values():
         for dtype in ROUNDING:
-            assert products._object_code(machine, dtype) == dtype.encode()
+            assert library.object_code(machine, dtype) == dtype.encode()
     assert len(list(tmp_path.iterdir())) == 2 * len(MACHINES)
