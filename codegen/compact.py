@@ -29,12 +29,14 @@ from .kernel import (
     prepare,
     used_arrays,
 )
+from .layout import size_value
 from .loop_ir import Buffer, Load, Var, const, count, times
 from .lower import Output
 from .names import Names
 from .passes.split import weight
 from .rows import row_axis
 from .schedule import is_large_product
+from .schedule_report import ScheduleReport, number
 from .sizes import SizeTable
 from .training import FLAT, UPDATE_COST, Step
 
@@ -51,8 +53,11 @@ CIRCULAR = {"sin", "cos", "tan"}
 class CompactKernel:
     """The loop over the steps of a small model."""
 
-    def __init__(self, step: Step, sizes: Mapping[Size, int], batches: Batches) -> None:
+    def __init__(
+        self, step: Step, sizes: Mapping[Size, int], batches: Batches, work: float = 0.0
+    ) -> None:
         self.step = step
+        self._step_work = work
         self.options = step.options
         names = Names(RESERVED)
         fixed = {s: v for s, v in sizes.items() if s != step.rows}
@@ -137,6 +142,23 @@ class CompactKernel:
     def fits(self) -> bool:
         """Whether the body is short enough to be compiled as one function."""
         return weight(self.phase.body) <= LIMIT
+
+    def schedule(self, run: CompactRun) -> ScheduleReport:
+        """What was decided for this kernel, and why."""
+        report = ScheduleReport()
+        report.add(
+            "one thread, without barriers",
+            f"a step is about {number(self._step_work)} operations, fewer than "
+            f"{number(STEP_WORK)}: threads would wait for each other longer than they compute",
+        )
+        if self._rows is not None and not isinstance(self._rows, Var):
+            rows = int(size_value(self._rows, {}))
+            report.add(
+                f"{rows} {'row' if rows == 1 else 'rows'} in every step, a literal of the kernel",
+                "no loop" if rows == 1 else "the lanes of vectors",
+            )
+        report.add_phase(self.phase)
+        return report
 
     def bind(
         self,
@@ -226,12 +248,13 @@ def compact_kernel(
     step: Step, sizes: Mapping[Size, int], batches: Batches, elements: int
 ) -> CompactKernel | None:
     """A compact kernel, where the step is small enough to be worth one."""
-    if step.work * batches.largest + elements * UPDATE_COST > STEP_WORK:
+    work = step.work * batches.largest + elements * UPDATE_COST
+    if work > STEP_WORK:
         return None
     for node in walk([step.loss, *step.values]):
         if node.operation == "scan" or (node.operation in CIRCULAR and batches.largest > 1):
             return None
         if node.operation == "matmul" and is_large_product(node, step.rows):
             return None
-    kernel = CompactKernel(step, sizes, batches)
+    kernel = CompactKernel(step, sizes, batches, work)
     return kernel if kernel.fits else None

@@ -114,6 +114,8 @@ def layout(phases: Iterable[Phase], flat: Mapping[str, str]) -> dict[str, Pool]:
             if buffer.space == "private" and phase.kind not in ("rows", "shared"):
                 buffer.space = "shared"
             if buffer.space == "private" and buffer.row_axis is not None:
+                if phase.tile != TILE:
+                    phase.note(f"tiles of {TILE} rows", "what goes from loop to loop is in cache")
                 phase.tile = TILE
                 buffer.shape = [
                     const(TILE) if axis == buffer.row_axis else extent

@@ -229,6 +229,14 @@ class Resident:
     written: bool
 
 
+@dataclass(frozen=True)
+class Note:
+    """What a pass did to a phase, and why."""
+
+    what: str
+    why: str
+
+
 @dataclass
 class Phase:
     """Statements between two barriers.
@@ -250,6 +258,11 @@ class Phase:
     before: list[Statement] = field(default_factory=list)
     after: list[Statement] = field(default_factory=list)
     resident: list[Resident] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def note(self, what: str, why: str) -> None:
+        """Remember a decision, for ``Trainer.schedule``."""
+        self.notes.append(Note(what, why))
 
 
 _NEUTRAL = {"add": sp.S.Zero, "maximum": -sp.oo, "minimum": sp.oo}

@@ -52,6 +52,7 @@ from .labels import check_labels
 from .loop import Loop
 from .profile import Profile, profile_run
 from .schedule import FEW_ROWS
+from .schedule_report import ScheduleReport
 from .training import Step, TrainingKernel
 from .update import UpdateRule
 from .vectorise import SAMPLES, is_scalar, vectorise
@@ -176,6 +177,7 @@ class Trainer:
         self._likely: dict[Size, int] = {}
         self._functions: dict[Any, tuple[FunctionKernel, list[Node]]] = {}
         self._source: str | None = None
+        self._scheduled: ScheduleReport | None = None
 
     def reset(self) -> None:
         """Start anew: parameters, optimizer state, step count and random stream."""
@@ -269,6 +271,21 @@ class Trainer:
             _, rows = self._sampled(frozenset(vectors))
             self._source = self._kernel(frozenset(vectors), rows, rows is not None).source
         return self._source
+
+    @property
+    def schedule(self) -> ScheduleReport:
+        """How the kernel of the last fit runs: which axes are tiled, unrolled and vectorised.
+
+        What goes to threads, and the reason for each decision. It prints as text.
+
+        Raises
+        ------
+        InvalidArgument
+            Before any fit: the schedule depends on the sizes of the data.
+        """
+        if self._scheduled is None:
+            raise InvalidArgument("the schedule depends on the sizes of the data: fit first")
+        return self._scheduled
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
@@ -414,6 +431,7 @@ class Trainer:
             batches.largest,
             self._mask_seed,
         )
+        self._scheduled = kernel.schedule(run)  # type: ignore[arg-type]
         watch = bool(metrics) or checked is not None or callback is not None
         loop = Loop(self, run, plan, history, record, watch, progress)
         for _ in loop.epochs():
@@ -587,7 +605,7 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         skipped = {
             "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_symbols",
-            "_rule", "_kernels", "_graphs", "_likely", "_functions", "_source",
+            "_rule", "_kernels", "_graphs", "_likely", "_functions", "_source", "_scheduled",
         }  # fmt: skip
         return {k: v for k, v in self.__dict__.items() if k not in skipped}
 

@@ -19,7 +19,6 @@ from .data import Plan
 from .emit.cpu import Program, training_source
 from .emit.walk import Walk
 from .kernel import (
-    CHUNK_WORK,
     MOST_CHUNKS,
     RESERVED,
     Lowered,
@@ -39,6 +38,7 @@ from .loop_ir import Buffer, Const, Load, Phase, Var, const, count, plus
 from .lower import Output
 from .names import Names
 from .runtime import chunk_count_python
+from .schedule_report import ScheduleReport, number
 from .sizes import SizeTable
 from .update import COUNT, UpdateRule
 
@@ -50,6 +50,9 @@ SHORT_TAIL = 1024
 
 MOVING = Size("moving_count")
 """The size of the flat array of moving averages, which follow the parameters."""
+
+UPDATE_CHUNK = 2048
+"""Elements that a chunk of the update holds at least, about 2 µs."""
 
 UPDATE_COST = 8
 """Operations that the update of one element costs, about."""
@@ -241,6 +244,31 @@ class TrainingKernel:
             (self._average, None, 1),
         ]
 
+    def schedule(self, run: Run) -> ScheduleReport:
+        """What was decided for this kernel in a run, and why."""
+        report = ScheduleReport()
+        if self.rows is not None:
+            chunks, rows = run.chunks, run.largest_batch
+            report.add(
+                f"{rows} rows in {chunks} {'chunk' if chunks == 1 else 'chunks'}, whatever the "
+                "number of threads",
+                f"a chunk holds at least {run.grain} rows, about "
+                f"{number(run.grain * self._work)} operations; results have the same bits",
+            )
+        if run.threads == 1:
+            report.add("one thread", f"a step is about {number(run.work)} operations")
+        else:
+            report.add(
+                f"up to {run.threads} threads",
+                f"a step is about {number(run.work)} operations; the number that turns out "
+                "faster is kept",
+            )
+        if self._short_tail:
+            report.add("one thread after the rows", "there are few sums and parameters")
+        for phase in (*self._forward.phases, *self._update.phases, *self._average):
+            report.add_phase(phase)
+        return report
+
     def moving_elements(self, sizes: Mapping[Size, int]) -> int:
         """How many numbers the moving averages hold."""
         return sum(math.prod(concrete_shape(n.shape, sizes)) for n in self._moving)
@@ -315,11 +343,11 @@ class Run:
         values.update(parameters_count=trained, moving_count=moving, seed=seed)
         self.grain, self.most_chunks = chunking(forward, values, kernel._work)
         chunks = chunk_count_python(largest_batch, self.grain, self.most_chunks)
-        self.update_chunks = max(1, min(MOST_CHUNKS, trained * UPDATE_COST // CHUNK_WORK))
+        self.update_chunks = max(1, min(MOST_CHUNKS, trained // UPDATE_CHUNK))
         if any(p.space == "partial" for p in update.pools.values()):
             self.update_chunks = 1
         work = largest_batch * kernel._work + trained * UPDATE_COST
-        self.chunks = chunks
+        self.work, self.chunks, self.largest_batch = work, chunks, largest_batch
         useful = max(chunks, self.update_chunks) if work >= STEP_WORK else 1
         self.threads = 1 if plain else min(threads, useful)
         memory: dict[str, np.ndarray] = {

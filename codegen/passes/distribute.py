@@ -49,9 +49,17 @@ Group = list[Statement]
 
 def distribute(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     """Cut the row loops of a phase where that vectorises heavy operations."""
-    if phase.kind != "rows":
+    if phase.kind not in ("rows", "step"):
         return
-    phase.body = [part for s in phase.body for part in _parts(s, names, buffers)]
+    body = [part for s in phase.body for part in _parts(s, names, buffers)]
+    if len(body) > len(phase.body):
+        heavy = {p.operation for s in statements(phase.body) for e in expressions(s)
+                 for p in walk(e) if isinstance(p, Call) and p.operation in HEAVY}  # fmt: skip
+        phase.note(
+            f"the loop over the rows cut in {1 + len(body) - len(phase.body)}",
+            f"{', '.join(sorted(heavy))} of single numbers are vectorised over the rows",
+        )
+    phase.body = body
 
 
 def _parts(s: Statement, names: Names, buffers: list[Buffer]) -> list[Statement]:

@@ -179,7 +179,11 @@ def _partner(
 
 def fuse(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     """Fuse the loops of a phase."""
+    before = sum(isinstance(s, Loop) for s in phase.body)
     phase.body = fuse_body(phase.body)
+    after = sum(isinstance(s, Loop) for s in phase.body)
+    if after < before and phase.kind != "combine":
+        phase.note(f"{before} loops joined to {after}", "what they share is read once")
 
 
 __all__ = ["Call", "Load", "accesses", "fuse", "fuse_body"]

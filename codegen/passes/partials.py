@@ -14,6 +14,7 @@ from ..loop_ir import (
     Store,
     Update,
     Var,
+    count,
     neutral,
     rewritten_targets,
     statements,
@@ -56,6 +57,14 @@ def partials(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
                 phase.after.append(Store(buffer, index, Load(variable, ())))
         else:
             phase.before.append(_fill(buffer, start, names))
+    elements = [count(b.shape) for b in found if not any(v[0] is b for v in variables)]
+    if variables:
+        phase.note(f"sums held in variables, {len(variables)} of them", "they are few")
+    if elements:
+        many = "an unknown number of"
+        if all(isinstance(e, Const) for e in elements):
+            many = f"{sum(int(e.value) for e in elements if isinstance(e, Const))}"
+        phase.note(f"each chunk has {many} sums of its own", "no two threads write one place")
 
     def place(buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Buffer, tuple[Expr, ...]]:
         variable = variables.get((buffer, index))

@@ -57,6 +57,12 @@ def resident(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
             variables[buffer, index] = variable
             phase.resident.append(Resident(variable, buffer, index, (buffer, index) in written))
 
+    if variables:
+        phase.note(
+            f"{len(variables)} numbers of parameters, state and rule held in variables",
+            "the next step need not wait for memory",
+        )
+
     def place(buffer: Buffer, index: tuple[Expr, ...]) -> Element:
         variable = variables.get((buffer, index))
         return (buffer, index) if variable is None else (variable, ())

@@ -57,6 +57,12 @@ def split(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
         _cut(body, names, wish) for body in bodies
     )
     _keep(phase, names, buffers)
+    parts = sum(
+        isinstance(s, Block)
+        for b in (phase.prologue, phase.before, phase.body, phase.after)
+        for s, _ in _visits(b, None)
+    )
+    phase.note(f"cut into {parts} functions", "the time of a compiler grows faster than a function")
 
 
 def weight(body: list[Statement]) -> int:

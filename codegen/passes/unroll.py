@@ -112,6 +112,18 @@ def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     length = sum(_size([s], e) for s, e in zip(phase.body, extents, strict=True))
     if length > 2 * STATEMENTS:
         extents = [min(e, EXTENTS[1]) for e in extents]
-    phase.body = [
-        u for s, e in zip(phase.body, extents, strict=True) for u in _unroll([s], names, e)
-    ]
+    lengths: set[int] = set()
+    body: list[Statement] = []
+    for s, extent in zip(phase.body, extents, strict=True):
+        loops = [i for i in statements([s]) if isinstance(i, Loop)]
+        lengths |= {n for i in loops if (n := _iterations(i, extent)) is not None and n > 1}
+        body += _unroll([s], names, extent)
+    phase.body = body
+    if lengths:
+        rows = any(isinstance(s, Loop) and s.counter == ROW and _is_flat(s) for s in body)
+        why = "the rows become the lanes of vectors" if rows else "their elements are variables"
+        phase.note(f"axes of {', '.join(map(str, sorted(lengths)))} unrolled", why)
+
+
+def _is_flat(loop: Loop) -> bool:
+    return not any(isinstance(s, Loop) for s in loop.body)
