@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .kernel import launch
-from .runtime import EntryCompiler
+from .runtime import WideCompiler
 from .straight_line import FORMATS
 
 CHAINS = 12
@@ -75,14 +75,14 @@ def _multiply_add(dtype: str) -> Any:
 
         return format.numba(types.int64), generate
 
-    @njit(nogil=True, pipeline_class=EntryCompiler)
+    @njit(nogil=True, pipeline_class=WideCompiler)
     def run(rounds: int) -> Any:
         return chains(rounds)
 
     return run, 2 * lanes * CHAINS
 
 
-@njit(nogil=True, fastmath=True, pipeline_class=EntryCompiler)
+@njit(nogil=True, fastmath=True, pipeline_class=WideCompiler)
 def _sum(array: Any, rounds: int) -> float:
     total = 0.0
     for _ in range(rounds):

@@ -39,8 +39,8 @@ slowed down under wider ones. Sums of exponentials take 1.4 times as long then. 
 to processors that have no such vectors."""
 
 
-class KernelLibrary(JITCodeLibrary):
-    """LLVM code that may use the widest vectors of the machine, and that Numba does not load."""
+class WideLibrary(JITCodeLibrary):
+    """LLVM code that may use the widest vectors of the machine."""
 
     def add_ir_module(self, ir_module: Any) -> None:
         """Add a module."""
@@ -49,6 +49,10 @@ class KernelLibrary(JITCodeLibrary):
                 # llvmlite prints what is in this set, but its ``add`` knows no attribute by string
                 set.add(function.attributes, WIDEST_VECTORS)
         super().add_ir_module(ir_module)
+
+
+class KernelLibrary(WideLibrary):
+    """LLVM code that Numba does not load."""
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
@@ -72,24 +76,30 @@ class PartLibrary(KernelLibrary):
         """The entry is optimised, with all that it links."""
 
 
-class EntryCompiler(compiler.Compiler):
-    """Compiles the entry of a kernel, with all that is inlined into it."""
+class WideCompiler(compiler.Compiler):
+    """Compiles functions that Python calls."""
+
+    library: type[WideLibrary] = WideLibrary
 
     def _compile_core(self) -> Any:
         generator = self.state.targetctx.codegen()
-        self.state.library = KernelLibrary(generator, self.state.func_id.func_qualname)
+        self.state.library = self.library(generator, self.state.func_id.func_qualname)
         return super()._compile_core()
 
 
-class InlinedCompiler(compiler.Compiler):
+class EntryCompiler(WideCompiler):
+    """Compiles the entry of a kernel, with all that is inlined into it."""
+
+    library = KernelLibrary
+
+
+class InlinedCompiler(WideCompiler):
     """Compiles functions that become a part of the entry, where LLVM optimises them."""
 
     attribute = "alwaysinline"
     library = PartLibrary
 
     def _compile_core(self) -> Any:
-        generator = self.state.targetctx.codegen()
-        self.state.library = self.library(generator, self.state.func_id.func_qualname)
         result = super()._compile_core()
         module = result.library._get_module_for_linking()
         function = module.get_function(result.fndesc.llvm_func_name)
