@@ -8,6 +8,7 @@ no partial results, no gradient array and no barriers.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,13 +33,14 @@ from .kernel import (
 from .layout import size_value
 from .loop_ir import Buffer, Load, Var, const, count, times
 from .lower import Output
+from .machine_code import Entry
 from .names import Names
 from .passes.split import weight
 from .rows import row_axis
 from .schedule import is_large_product
 from .schedule_report import ScheduleReport, number
 from .sizes import SizeTable
-from .training import FLAT, UPDATE_COST, Step
+from .training import FLAT, UPDATE_COST, Shares, Step
 
 STEP_WORK = 60_000
 """Operations in a step from which on chunks and threads are worth their barriers."""
@@ -143,7 +145,12 @@ class CompactKernel:
         """Whether the body is short enough to be compiled as one function."""
         return weight(self.phase.body) <= LIMIT
 
-    def schedule(self, run: CompactRun) -> ScheduleReport:
+    @functools.cached_property
+    def entry(self) -> Entry:
+        """The compiled loop."""
+        return build(self.source)
+
+    def schedule(self, run: Shares) -> ScheduleReport:
         """What was decided for this kernel, and why."""
         report = ScheduleReport()
         report.add(
@@ -198,6 +205,7 @@ class CompactRun:
     """A compact kernel on given arrays; each call runs some more steps."""
 
     threads = 1
+    shares = Shares(0, 1, 0, 1, 0.0)
     times = None
 
     def __init__(
@@ -212,7 +220,7 @@ class CompactRun:
         self._plain = plain
         self._status = np.zeros(1, np.int64)
         self._reads_offsets = isinstance(kernel._rows, Var)
-        self._entry = build_plain(kernel.source) if plain else build(kernel.source)
+        self._entry = build_plain(kernel.source) if plain else kernel.entry
         self._memory = memory  # the kernel has only addresses
         sizes = [values[s] for s in kernel._sizes]
         self._fixed = [*sizes, *(self._hand(memory[a]) for a in kernel._arrays)]

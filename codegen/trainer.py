@@ -53,7 +53,7 @@ from .loop import Loop
 from .profile import Profile, profile_run
 from .schedule import FEW_ROWS
 from .schedule_report import ScheduleReport
-from .training import Step, TrainingKernel
+from .training import Shares, Step, TrainingKernel
 from .update import UpdateRule
 from .vectorise import SAMPLES, is_scalar, vectorise
 
@@ -177,7 +177,7 @@ class Trainer:
         self._likely: dict[Size, int] = {}
         self._functions: dict[Any, tuple[FunctionKernel, list[Node]]] = {}
         self._source: str | None = None
-        self._scheduled: ScheduleReport | None = None
+        self._fitted: tuple[TrainingKernel | CompactKernel, Shares] | None = None
 
     def reset(self) -> None:
         """Start anew: parameters, optimizer state, step count and random stream."""
@@ -283,9 +283,10 @@ class Trainer:
         InvalidArgument
             Before any fit: the schedule depends on the sizes of the data.
         """
-        if self._scheduled is None:
+        if self._fitted is None:
             raise InvalidArgument("the schedule depends on the sizes of the data: fit first")
-        return self._scheduled
+        kernel, shares = self._fitted
+        return kernel.schedule(shares)
 
     @property
     def optimizer(self) -> optimizers.Optimizer:
@@ -431,7 +432,7 @@ class Trainer:
             batches.largest,
             self._mask_seed,
         )
-        self._scheduled = kernel.schedule(run)  # type: ignore[arg-type]
+        self._fitted = kernel, run.shares
         watch = bool(metrics) or checked is not None or callback is not None
         loop = Loop(self, run, plan, history, record, watch, progress)
         for _ in loop.epochs():
@@ -605,7 +606,7 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         skipped = {
             "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_symbols",
-            "_rule", "_kernels", "_graphs", "_likely", "_functions", "_source", "_scheduled",
+            "_rule", "_kernels", "_graphs", "_likely", "_functions", "_source", "_fitted",
         }  # fmt: skip
         return {k: v for k, v in self.__dict__.items() if k not in skipped}
 

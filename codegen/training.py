@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from .kernel import (
 )
 from .loop_ir import Buffer, Const, Load, Phase, Var, const, count, plus
 from .lower import Output
+from .machine_code import Entry
 from .names import Names
 from .runtime import chunk_count_python
 from .schedule_report import ScheduleReport, number
@@ -132,6 +134,28 @@ class Step:
         if not self.gathered:
             return None
         return Buffer("samples", [table.expression(self.rows)], "int", "samples")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the work of a step is divided in a run.
+
+    Attributes
+    ----------
+    rows : int
+        Of the largest batch.
+    chunks, grain : int
+        Their number, and the fewest rows that one holds.
+    threads : int
+    work : float
+        Operations of a step, about.
+    """
+
+    rows: int
+    chunks: int
+    grain: int
+    threads: int
+    work: float
 
 
 class TrainingKernel:
@@ -244,13 +268,18 @@ class TrainingKernel:
             (self._average, None, 1),
         ]
 
-    def schedule(self, run: Run) -> ScheduleReport:
+    @functools.cached_property
+    def entry(self) -> Entry:
+        """The compiled loop."""
+        return build(self.source)
+
+    def schedule(self, run: Shares) -> ScheduleReport:
         """What was decided for this kernel in a run, and why."""
         report = ScheduleReport()
         if self.rows is not None:
-            chunks, rows = run.chunks, run.largest_batch
+            chunks = run.chunks
             report.add(
-                f"{rows} rows in {chunks} {'chunk' if chunks == 1 else 'chunks'}, whatever the "
+                f"{run.rows} rows in {chunks} {'chunk' if chunks == 1 else 'chunks'}, whatever the "
                 "number of threads",
                 f"a chunk holds at least {run.grain} rows, about "
                 f"{number(run.grain * self._work)} operations; results have the same bits",
@@ -347,9 +376,10 @@ class Run:
         if any(p.space == "partial" for p in update.pools.values()):
             self.update_chunks = 1
         work = largest_batch * kernel._work + trained * UPDATE_COST
-        self.work, self.chunks, self.largest_batch = work, chunks, largest_batch
+        self.chunks = chunks
         useful = max(chunks, self.update_chunks) if work >= STEP_WORK else 1
         self.threads = 1 if plain else min(threads, useful)
+        self.shares = Shares(largest_batch, chunks, self.grain, self.threads, work)
         memory: dict[str, np.ndarray] = {
             "parameters": parameters,
             "state": state,
@@ -371,7 +401,7 @@ class Run:
         self.times = memory["times"] if kernel._clocked else None
         self._kernel = kernel
         self._plain = plain
-        self._entry = build_plain(kernel.source) if plain else build(kernel.source)
+        self._entry = build_plain(kernel.source) if plain else kernel.entry
         self._sizes = [values[s] for s in kernel.size_names]
         self._barrier, self._status = np.zeros(16, np.int64), np.zeros(1, np.int64)
 

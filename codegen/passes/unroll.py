@@ -25,6 +25,10 @@ STATEMENTS = 120
 """as long as a loop keeps to this many statements."""
 
 
+WINDOW = 16
+"""In longer loops, windows of up to this many statements are unrolled."""
+
+
 def _size(body: list[Statement], extent: int) -> int:
     total = 0
     for s in body:
@@ -56,15 +60,19 @@ def _extent(statement: Statement) -> int:
     return few if _size([statement], few) <= STATEMENTS else 0
 
 
-def _unroll(body: list[Statement], names: Names, extent: int) -> list[Statement]:
+def _unroll(
+    body: list[Statement], names: Names, extent: int, inmost: bool = False
+) -> list[Statement]:
+    """Unroll all tiny loops, or with ``inmost`` those in which nothing long is left."""
     result: list[Statement] = []
     for s in body:
         if not isinstance(s, Loop):
             result.append(s)
             continue
-        inner = _unroll(s.body, names, extent)
+        inner = _unroll(s.body, names, extent, inmost)
         iterations = _iterations(s, extent)
-        if iterations is None:
+        long = any(isinstance(i, Loop) for i in inner) or (iterations or 0) * len(inner) > WINDOW
+        if iterations is None or (inmost and iterations > 1 and long):
             result.append(Loop(s.counter, s.extent, inner, s.formula))
             continue
         for i in range(iterations):
@@ -117,7 +125,7 @@ def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     for s, extent in zip(phase.body, extents, strict=True):
         loops = [i for i in statements([s]) if isinstance(i, Loop)]
         lengths |= {n for i in loops if (n := _iterations(i, extent)) is not None and n > 1}
-        body += _unroll([s], names, extent)
+        body += _unroll([s], names, extent or EXTENTS[1], inmost=not extent)
     phase.body = body
     if lengths:
         rows = any(isinstance(s, Loop) and s.counter == ROW and _is_flat(s) for s in body)
