@@ -96,15 +96,18 @@ class EntryCompiler(WideCompiler):
 class InlinedCompiler(WideCompiler):
     """Compiles functions that become a part of the entry, where LLVM optimises them."""
 
-    attribute = "alwaysinline"
     library = PartLibrary
 
-    def _compile_core(self) -> Any:
-        result = super()._compile_core()
-        module = result.library._get_module_for_linking()
-        function = module.get_function(result.fndesc.llvm_func_name)
-        function.add_function_attribute(self.attribute)
-        return result
+
+class SeparateLibrary(PartLibrary):
+    """LLVM code of a function that stays one in the machine code of the entry."""
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Add a module."""
+        for function in ir_module.functions:
+            if function.blocks and "alwaysinline" not in function.attributes:
+                function.attributes.add("noinline")
+        super().add_ir_module(ir_module)
 
 
 class PhaseLibrary(PartLibrary):
@@ -137,7 +140,7 @@ class PhaseCompiler(InlinedCompiler):
 class PartCompiler(InlinedCompiler):
     """Compiles functions that stay functions of their own in the machine code of the entry."""
 
-    attribute = "noinline"
+    library = SeparateLibrary
 
 
 class Compiler:
@@ -160,7 +163,7 @@ class Compiler:
 
     def helper(self, function: Callable[..., Any]) -> Any:
         """A function of scalars."""
-        return njit(pipeline_class=InlinedCompiler, **INTERNAL, **self.options)(function)
+        return self._inlined(InlinedCompiler, function)
 
     def part(self, function: Callable[..., Any]) -> Any:
         """A part of a long phase: stays a function of its own in the machine code."""
@@ -175,7 +178,11 @@ class Compiler:
         it, a process that reads the kernel from disk the second, which LLVM has optimised once
         more: their results would differ in the last digit.
         """
-        return njit(pipeline_class=PhaseCompiler, **INTERNAL, **self.options)(function)
+        return self._inlined(PhaseCompiler, function)
+
+    def _inlined(self, pipeline: Any, function: Callable[..., Any]) -> Any:
+        options = {**INTERNAL, **self.options}
+        return njit(pipeline_class=pipeline, forceinline=True, **options)(function)
 
     def entry(self, function: Callable[..., Any]) -> Any:
         """The function that Python calls: ints and addresses only; see ``machine_code``."""
