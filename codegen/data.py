@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -164,15 +164,18 @@ def _given(order: Any, samples: int | None) -> Plan:
         raise InvalidArgument(f"order=: step {int(np.argmin(size))} has no samples")
     if flat.dtype.kind not in "iu":
         raise InvalidArgument(f"order= must hold integers, got dtype {flat.dtype}")
-    lowest = flat.min()
-    if lowest < -samples or flat.max() >= samples:
-        place = int(np.argmax((flat < -samples) | (flat >= samples)))
-        ends = np.cumsum(np.broadcast_to(size, (steps,)))
-        step = int(np.searchsorted(ends, place, side="right"))
-        raise IndexOutOfRange(
-            f"order=: step {step} names sample {flat[place]}, there are {samples}"
-        )
-    if lowest < 0:
-        flat = np.where(flat < 0, flat + samples, flat)
-    flat = np.ascontiguousarray(flat, np.int64)
-    return Plan(flat, steps, size, steps, gathered=True, passes_are_epochs=False)
+    numbers = np.ascontiguousarray(flat, np.int64)
+    if int(numbers.view(np.uint64).max()) >= samples:  # negative numbers are the largest so
+        wrong = (flat >= samples) | (flat < -samples if flat.dtype.kind == "i" else False)
+        if wrong.any():
+            _out_of_range(int(np.argmax(wrong)), flat, size, steps, samples)
+        numbers = np.where(numbers < 0, numbers + samples, numbers)
+    return Plan(numbers, steps, size, steps, gathered=True, passes_are_epochs=False)
+
+
+def _out_of_range(
+    place: int, flat: np.ndarray, size: int | np.ndarray, steps: int, samples: int
+) -> NoReturn:
+    ends = np.cumsum(np.broadcast_to(size, (steps,)))
+    step = int(np.searchsorted(ends, place, side="right"))
+    raise IndexOutOfRange(f"order=: step {step} names sample {flat[place]}, there are {samples}")

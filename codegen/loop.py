@@ -169,12 +169,18 @@ class EpochMean:
         """Take in the next steps; one weight serves all of them."""
         terms = losses if isinstance(weights, int) else losses * weights
         self._factor = weights if isinstance(weights, int) else 1
-        terms = np.concatenate([self._rest, terms]) if self._rest.size else terms
-        whole = terms.size - terms.size % self.SEGMENT
-        segments = terms[:whole].reshape(-1, self.SEGMENT)
-        for total in segments.sum(axis=1, dtype=np.float64):
-            self._sum += float(total)
-        self._rest = terms[whole:].copy()
+        if self._rest.size:
+            missing = self.SEGMENT - self._rest.size
+            self._rest = np.concatenate([self._rest, terms[:missing]])
+            terms = terms[missing:]
+            if self._rest.size == self.SEGMENT:
+                self._sum += float(self._rest.sum(dtype=np.float64))
+                self._rest = terms[:0]
+        if terms.size:
+            whole = terms.size - terms.size % self.SEGMENT
+            for total in terms[:whole].reshape(-1, self.SEGMENT).sum(axis=1, dtype=np.float64):
+                self._sum += float(total)
+            self._rest = terms[whole:].copy()
         self._weight += weights * losses.size if isinstance(weights, int) else float(weights.sum())
 
     def take(self) -> float:

@@ -20,8 +20,7 @@ from symdiff.shapes import Size, concrete_shape, text
 
 from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
 from .labels import check_labels
-from .trainer import over_samples
-from .vectorise import is_scalar, vectorise
+from .vectorise import is_scalar, over_samples, vectorise
 
 
 class Objective:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,15 +27,15 @@ from symdiff.errors import (
     ShapeError,
 )
 from symdiff.gradient import parameter_nodes, pullback
-from symdiff.graph import Node, apply, leaves, number
+from symdiff.graph import Node, leaves, number
 from symdiff.init import Initializer
 from symdiff.language import as_expression
 from symdiff.modes import in_training, mode_leaves, moving_values, settle
 from symdiff.resolve import resolve
 from symdiff.rewrite import algebra, stabilise
 from symdiff.shapes import Size, concrete_shape, text
-from symdiff.structural import reduce_sum, size_node
 
+from .bound import Bound, is_known, mentions, start_value, warn_not_finite
 from .compact import CompactKernel, compact_kernel
 from .data import Batches, Plan, plan_batches
 from .history import History
@@ -55,7 +54,7 @@ from .schedule import FEW_ROWS
 from .schedule_report import ScheduleReport
 from .training import Shares, Step, TrainingKernel
 from .update import UpdateRule
-from .vectorise import SAMPLES, is_scalar, vectorise
+from .vectorise import is_scalar, over_samples, vectorise
 
 Callback = Callable[["Trainer", History], Any]
 
@@ -189,7 +188,7 @@ class Trainer:
         self._sizes: dict[Size, int] = {}
         self._flat: np.ndarray | None = None
         known = self._known_sizes()
-        if all(_resolved(n.shape, known) for n in self._parameters):
+        if all(is_known(n.shape, known) for n in self._parameters):
             self._initialise(known)
 
     @property
@@ -218,7 +217,7 @@ class Trainer:
         position = 0
         for node in self._parameters:
             shape = concrete_shape(node.shape, sizes)
-            value = _start_value(node.attributes[0], self._start[node.attributes[0]], shape, rng)
+            value = start_value(node.attributes[0], self._start[node.attributes[0]], shape, rng)
             self._slots.append(position)
             self._shapes.append(shape)
             parts.append(value.ravel())
@@ -227,7 +226,7 @@ class Trainer:
         trained = sum(int(np.prod(s)) for s in self._shapes[: len(self._trained)])
         self._state = self._rule.start(trained, self._options.dtype)
         self._sizes = {
-            s: v for s, v in sizes.items() if any(_mentions(n, s) for n in self._parameters)
+            s: v for s, v in sizes.items() if any(mentions(n, s) for n in self._parameters)
         }
 
     # --- what a user reads ---------------------------------------------------------------
@@ -245,7 +244,7 @@ class Trainer:
     def _started(self) -> np.ndarray:
         if self._flat is None:
             unknown = [str(n.attributes[0]) for n in self._parameters
-                       if not _resolved(n.shape, self._known_sizes())]  # fmt: skip
+                       if not is_known(n.shape, self._known_sizes())]  # fmt: skip
             raise BindingError(
                 f"the sizes of {', '.join(unknown)} are not known before the first fit: "
                 "give start arrays, or fit first"
@@ -518,7 +517,7 @@ class Trainer:
         if self._flat is None:
             self._initialise({**self._known_sizes(), **sizes})
         check_sizes(symbolic_dimensions([self._root]), sizes)
-        _warn_not_finite(arrays)
+        warn_not_finite(arrays)
         check_labels([self._root], self._data, nodes, arrays, sizes)
         samples = sizes[rows] if rows is not None else None
         return Bound(arrays, sizes, vectors, rows, samples)
@@ -617,66 +616,3 @@ class Trainer:
     def __repr__(self) -> str:
         names = ", ".join(str(n.attributes[0]) for n in self._parameters)
         return f"<Trainer of {names} by {self._optimizer!r}, {self._steps} steps done>"
-
-
-class Bound:
-    """Data bound to the leaves of a kernel."""
-
-    def __init__(
-        self,
-        arrays: dict[Node, np.ndarray],
-        sizes: dict[Size, int],
-        vectors: frozenset[Node],
-        rows: Any,
-        samples: int | None,
-    ) -> None:
-        self.arrays = arrays
-        self.sizes = sizes
-        self.vectors = vectors
-        self.rows = rows
-        self.samples = samples
-
-
-def over_samples(root: Node, reduction: str) -> Node:
-    """The mean or the sum of a value that each sample has."""
-    if not root.shape:
-        return root
-    total = reduce_sum(root, (0,))
-    return apply("divide", total, size_node(SAMPLES)) if reduction == "mean" else total
-
-
-def _resolved(shape: Sequence[Any], sizes: Mapping[Size, int]) -> bool:
-    return all(isinstance(d, int) or d.free_symbols <= set(sizes) for d in shape)
-
-
-def _mentions(node: Node, size: Size) -> bool:
-    return any(not isinstance(d, int) and size in d.free_symbols for d in node.shape)
-
-
-def _start_value(symbol: Any, start: Any, shape: tuple[int, ...], rng: Any) -> np.ndarray:
-    if isinstance(start, Initializer):
-        value = np.asarray(start.sample(shape, rng), np.float64)
-    else:
-        try:
-            value = np.asarray(numbers(start, symbol), np.float64)
-        except InvalidType as error:
-            raise InvalidType(
-                f"the start of {symbol} must be a number, an array or an initialiser of sd.init, "
-                f"got {str(start)[:60]!r}"
-            ) from error
-    if value.shape == shape:
-        return value
-    if value.ndim == 0:
-        return np.full(shape, value)
-    raise ShapeError(f"{symbol} has shape {text(shape)}, its start has shape {value.shape}")
-
-
-def _warn_not_finite(arrays: Mapping[Node, np.ndarray]) -> None:
-    for node, array in arrays.items():
-        if array.dtype.kind != "f" or np.isfinite(array.sum(dtype=np.float64)):
-            continue
-        if not np.isfinite(array).all():
-            kind = "NaN" if np.isnan(array).any() else "infinity"
-            warnings.warn(
-                f"the data of {node.attributes[0]} contain {kind}", RuntimeWarning, stacklevel=4
-            )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from symdiff.graph import Node, apply, substitute, walk
 from symdiff.shapes import Size
+from symdiff.structural import reduce_sum, size_node
 
 SAMPLES = Size("n")
 """The size of the vectors that scalar symbols become."""
@@ -28,3 +29,11 @@ def vectorise(
     """Let ``symbols`` have one value for each sample; the expressions follow."""
     mapping = {s: vector_leaf(s) for s in symbols}
     return substitute(roots, mapping), mapping
+
+
+def over_samples(root: Node, reduction: str) -> Node:
+    """The mean or the sum of a value that each sample has."""
+    if not root.shape:
+        return root
+    total = reduce_sum(root, (0,))
+    return apply("divide", total, size_node(SAMPLES)) if reduction == "mean" else total
