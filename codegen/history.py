@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 
-@dataclass
+
 class History:
     """Losses and metrics of one call of ``fit``.
 
@@ -22,8 +22,22 @@ class History:
         What one value of ``loss`` belongs to.
     """
 
-    records: dict[str, list[float]] = field(default_factory=lambda: {"loss": []})
-    unit: str = "epoch"
+    def __init__(self, unit: str = "epoch") -> None:
+        self.unit = unit
+        self._records: dict[str, list[float]] = {"loss": []}
+        self._waiting: list[np.ndarray] = []
+
+    @property
+    def records(self) -> dict[str, list[float]]:
+        """All recorded series by name."""
+        for losses in self._waiting:
+            self._records["loss"].extend(losses.astype(np.float64).tolist())
+        self._waiting.clear()
+        return self._records
+
+    def extend(self, losses: np.ndarray) -> None:
+        """Add losses; they become Python's numbers when somebody looks at them."""
+        self._waiting.append(losses)
 
     @property
     def loss(self) -> list[float]:

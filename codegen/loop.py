@@ -23,6 +23,10 @@ BLOCK_SECONDS = 0.15
 """Python gets control back about this often, for progress and for Ctrl-C."""
 
 
+TRIAL_SECONDS = 0.01
+"""Blocks are as short as this while numbers of threads are compared."""
+
+
 class Team:
     """Chooses between one thread and all: what ran faster, tried again now and then.
 
@@ -38,6 +42,11 @@ class Team:
         self.threads = most
         self._blocks = 0
         self._best: dict[int, float] = {}
+
+    @property
+    def tries(self) -> bool:
+        """Whether numbers of threads are being compared."""
+        return self.most > 1 and self._blocks % self.AGAIN < 2 * self.TRIALS
 
     def record(self, seconds: float) -> None:
         """Note how long a step took in the last block, and choose for the next one."""
@@ -87,7 +96,8 @@ class Loop:
                 started = time.perf_counter()
                 losses = self._block(done, count, base_steps, base_epochs)
                 elapsed = time.perf_counter() - started
-                if done > 0:  # the first block holds the compilation
+                # the first block holds the compilation, and in a short one the call counts
+                if done > 0 and elapsed > TRIAL_SECONDS / 4:
                     self.team.record(elapsed / count)
                 trainer._steps = base_steps + done + count
                 self._record(done, losses)
@@ -102,9 +112,8 @@ class Loop:
                     bar.set_postfix(loss=f"{losses[-1]:.4g}", refresh=False)
                 if done > 1:
                     rate = count / max(elapsed, 1e-6)
-                    block = max(1, min(int(rate * BLOCK_SECONDS), 8 * block, 1 << 22))
-                else:
-                    block = min(64, plan.steps)
+                    seconds = TRIAL_SECONDS if self.team.tries else BLOCK_SECONDS
+                    block = max(1, min(int(rate * seconds), 8 * block, 1 << 22))
                 if self.watch and done % plan.per_pass == 0:
                     yield done // plan.per_pass
             if self.watch and plan.steps % plan.per_pass:
@@ -135,10 +144,10 @@ class Loop:
     def _record(self, done: int, losses: np.ndarray) -> None:
         plan = self.plan
         if self.record == "step":
-            self.history.loss.extend(map(float, losses))
+            self.history.extend(losses)
             return
         if plan.per_pass == 1:  # every step is an epoch
-            self.history.loss.extend(losses.astype(np.float64).tolist())
+            self.history.extend(losses)
             return
         position = 0
         while position < len(losses):
