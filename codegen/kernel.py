@@ -63,7 +63,7 @@ THREAD_WORK = 4_000_000
 
 RESERVED = frozenset(
     """np math real reals integers naturals compiler Compiler at carried chunk_count step_over
-    wait share shuffle gemm products special run tid
+    wait share shuffle gemm products special run train tid
     nth chunks chunk first last barrier status start steps passed per_pass shuffled samples_count
     grain most_chunks update_chunks random offsets order losses times stamp k step epochs
     parameters_count hyper batch epoch samples row tile_first tile_last far astray mislabelled

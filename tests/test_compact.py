@@ -1,5 +1,6 @@
 """Small models: one loop body for a whole step, the same numbers as phases with barriers."""
 
+import ast
 import itertools
 
 import numpy as np
@@ -11,6 +12,7 @@ import symdiff as sd
 from codegen import loop as loops
 from codegen import trainer as trainers
 from codegen.compact import CompactKernel
+from codegen.kernel import RESERVED
 from codegen.training import TrainingKernel
 from symdiff import optimizers
 from symdiff.optimizers import RULES
@@ -180,3 +182,24 @@ def test_larger_steps_have_phases(model, monkeypatch):
     trainer = codegen.Trainer(loss, start)
     trainer.fit(given, steps=1)
     assert "wait(barrier, nth)" in trainer.source
+
+
+@pytest.mark.parametrize("model", [line, embedding], ids=lambda m: m.__name__)
+def test_names_of_the_module_are_not_given_to_symbols(model, monkeypatch):
+    trainer, _ = trained(model, WAYS[1], monkeypatch)
+    module = ast.parse(trainer.source)
+    names = {s.name for s in module.body if isinstance(s, ast.FunctionDef)}
+    for s in module.body:
+        if isinstance(s, (ast.Import, ast.ImportFrom)):
+            names |= {a.asname or a.name for a in s.names}
+        elif isinstance(s, ast.Assign):
+            names |= {t.id for t in s.targets if isinstance(t, ast.Name)}
+    assert {"run", "train", "compiler", "real"} <= names <= RESERVED
+
+
+def test_a_symbol_called_as_the_loop():
+    train = sp.Symbol("train")
+    trainer = codegen.Trainer((a * train - 1) ** 2, {a: 0.5}, optimizers.SGD(0.1))
+    trainer.fit({train: [1.0, 2.0]}, steps=1)
+    # the mean of 2 x (x/2 - 1) is -1/2 at x = 1 and 0 at x = 2
+    assert float(trainer.parameters[a]) == pytest.approx(0.55)
