@@ -21,6 +21,7 @@ from symdiff.update_rule import UpdateSymbol, gradient, parameter
 from .build import build, build_plain
 from .data import Batches, Plan
 from .emit.cpu import StepProgram, step_source
+from .emit.walk import CIRCULAR
 from .kernel import (
     RESERVED,
     address,
@@ -48,9 +49,6 @@ STEP_WORK = 60_000
 LIMIT = 400
 """Weight of the longest body that is compiled as one function."""
 
-CIRCULAR = {"sin", "cos", "tan"}
-"""Vector functions of a limited range: a step that has replaced what it read cannot go back."""
-
 
 class CompactKernel:
     """The loop over the steps of a small model."""
@@ -73,7 +71,7 @@ class CompactKernel:
             if row_axis(node, step.rows) == 0 and not batches.whole and not step.gathered:
                 symbols[node] = self._window(buffer, names)
         outputs = [Output(step.loss, "loss", "private")]
-        outputs += self._updates(symbols, names, table, sizes)
+        outputs += self._updates(symbols, names, sizes)
         lowered = lower_graph(
             outputs, symbols, step.rows, names, table, FLAT,
             gathered=step.samples(table), gemm=False, in_place=True, single=True, wish="step",
@@ -105,7 +103,7 @@ class CompactKernel:
         return window
 
     def _updates(
-        self, symbols: dict[Node, Any], names: Names, table: SizeTable, sizes: Mapping[Size, int]
+        self, symbols: dict[Node, Any], names: Names, sizes: Mapping[Size, int]
     ) -> list[Output]:
         """The new values of parameters and state."""
         step, rule = self.step, self.step.rule
@@ -260,6 +258,7 @@ def compact_kernel(
     if work > STEP_WORK:
         return None
     for node in walk([step.loss, *step.values]):
+        # a step that has replaced what it read cannot go back where sin is out of its range
         if node.operation == "scan" or (node.operation in CIRCULAR and batches.largest > 1):
             return None
         if node.operation == "matmul" and is_large_product(node, step.rows):

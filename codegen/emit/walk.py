@@ -57,7 +57,7 @@ _CHECKED = {"bounded", "label"}
 FLAGS = {"bounded": ("astray", 1), "label": ("mislabelled", 2)}
 """The variable that notes an index out of range, and the status that tells it."""
 
-_CIRCULAR = {"sin", "cos", "tan"}
+CIRCULAR = {"sin", "cos", "tan"}
 """Vector functions of a limited range; see ``Walk._circular``."""
 
 INDENT = "    "
@@ -197,7 +197,7 @@ class Walk:
             )
             return _CALL, f"real(special.{spelling.name}({arguments}))"
         if isinstance(spelling, (Helper, Vector)):
-            if operation in _CIRCULAR and self.math == "fast":
+            if operation in CIRCULAR and self.math == "fast":
                 return _CALL, self._circular(call)
             self._need(operation)
             return _CALL, self._nested_call(operation, call, dtypes)
