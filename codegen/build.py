@@ -24,11 +24,12 @@ from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
-import numba
 import numpy as np
 import scipy
 
-from .machine_code import Entry, MachineCode, UnknownRoutine, compiled
+from .machine import host
+from .machine_code import Entry, MachineCode, UnknownRoutine
+from .translation.optimise import compiled, optimised
 
 MODULE_FILE = "kernel.py"
 CODE_FILE = "kernel.o"
@@ -50,24 +51,15 @@ def cache_directory() -> Path:
 def _environment() -> str:
     """What the machine code depends on besides the source."""
     here = Path(__file__).parent
-    runtime = "".join(
-        hashlib.sha256((here / name).read_bytes()).hexdigest()
-        for name in (
-            "runtime.py",
-            "products.py",
-            "product_code.py",
-            "machine.py",
-            "special.py",
-            "straight_line.py",
-            "vector_constants.py",
-            "vector_math.py",
-        )
-    )
-    flags = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_"))
+    names = (
+        "control.py", "machine.py", "product_code.py", "special.py", "straight_line.py",
+        "vector_constants.py", "vector_math.py",
+    )  # fmt: skip
+    paths = [*(here / name for name in names), *sorted((here / "translation").glob("*.py"))]
+    texts = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
     versions = (
-        sys.version, platform.machine(), llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(), numba.__version__, llvmlite.__version__,
-        np.__version__, scipy.__version__, flags, runtime,
+        sys.version, platform.machine(), host(), llvmlite.__version__, llvm.llvm_version_info,
+        np.__version__, scipy.__version__, texts,
     )  # fmt: skip
     return repr(versions)
 
@@ -126,13 +118,7 @@ def _load(path: Path, name: str) -> ModuleType:
 
 def llvm_code(source: str) -> str:
     """The optimised LLVM code of a kernel, compiled again."""
-    name = f"symdiff_listing_{fingerprint(source)}"
-    with _lock, tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / MODULE_FILE
-        path.write_text(source, encoding="utf-8")
-        module = _load(path, name)
-        library, _ = module.compiler.library(module.run)
-    return str(library._final_module)
+    return str(optimised(source)[0])
 
 
 def _read(path: Path, source: str) -> Entry | None:
@@ -153,13 +139,19 @@ def build(source: str) -> Entry:
             path = _write(source, name)
             entry = _read(path.with_name(CODE_FILE), source)
             if entry is None:
-                module = _load(path, f"symdiff_kernel_{name}")
-                machine_code = compiled(module.run, module.compiler)
+                machine_code = compiled(source)
                 entry = Entry(machine_code)
                 with contextlib.suppress(OSError):
                     replace(path.with_name(CODE_FILE), machine_code.packed(source))
             _loaded[name] = entry
         return entry
+
+
+def build_numba(source: str) -> Callable[..., None]:
+    """The entry of a kernel, compiled by Numba."""
+    name = fingerprint(source)
+    run: Any = _load(_write(source, name), f"symdiff_numba_{name}").run
+    return run
 
 
 def build_plain(source: str) -> Callable[..., None]:

@@ -20,6 +20,7 @@ from symdiff.reordering import reorder
 from symdiff.shapes import Size, concrete_shape
 
 from .build import build, build_plain
+from .control import chunk_count
 from .emit.cpu import Program, function_source
 from .emit.spelling import SPELLING
 from .layout import Pool, layout, memory_dtype, size_value, used_buffers
@@ -30,7 +31,6 @@ from .names import Names
 from .packing import join, pack
 from .passes import run_passes
 from .rows import row_axis
-from .runtime import chunk_count_python
 from .sizes import SizeTable
 from .verify import verify
 
@@ -400,7 +400,7 @@ class FunctionKernel:
         results = [memory[name] for name in self._outputs]
         rows = values[self._lowered.sizes[self.rows]] if self.rows is not None else 0
         grain, most = chunking(self._lowered, values, self._work)
-        chunks = chunk_count_python(rows, grain, most)
+        chunks = chunk_count(rows, grain, most)
         busy = rows * self._work >= THREAD_WORK
         nth = min(threads, chunks) if busy and not plain else 1
         memory.update(pool_arrays(self._lowered, dtype, values, chunks, nth))

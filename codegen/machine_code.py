@@ -1,20 +1,19 @@
-"""Machine code of kernels: from Numba to a file, and from a file into the process without Numba.
+"""Machine code of kernels: as a file, and from a file into the process, by LLVM alone.
 
-The entry of a kernel takes integers, calls nothing of Numba's and raises nothing, so LLVM alone
-can load it. Numba's own cache must first set up all that Numba can compile, which takes half a
-second in every process. A kernel that has just been compiled is loaded the same way, so that a
-process which compiles has the bits of one that does not.
+A kernel that has just been compiled is loaded the same way, so that a process which compiles has
+the bits of one that does not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
 import hashlib
 import importlib
 import json
+import sys
 from dataclasses import asdict, dataclass
-from types import FunctionType
-from typing import Any
 
 import llvmlite.binding as llvm
 
@@ -68,17 +67,6 @@ class MachineCode:
         return cls(code=code, **head)
 
 
-def compiled(function: FunctionType, compiler: Any) -> MachineCode:
-    """The machine code of the entry of a generated module."""
-    library, symbol = compiler.library(function)
-    module = library._final_module
-    externals = [
-        f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
-    ]
-    code: bytes = library.codegen._tm.emit_object(module)
-    return MachineCode(symbol, function.__code__.co_argcount, externals, code)
-
-
 class Entry:
     """A kernel in memory, called with integers; its code goes when nobody holds it any more."""
 
@@ -93,16 +81,35 @@ class Entry:
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code.code))
         self._engine.finalize_object()
         address = self._engine.get_function_address(machine_code.symbol)
-        # Numba's convention: places for a result and for an exception come first
-        kinds = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * machine_code.arguments
-        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *kinds)(address)
-        self._places = (ctypes.c_int64 * 2)()
-        first = ctypes.addressof(self._places)
-        self._first = first, first + 8
+        kinds = [ctypes.c_int64] * machine_code.arguments
+        self._function = ctypes.CFUNCTYPE(None, *kinds)(address)
 
     def __call__(self, *arguments: int) -> None:
         """Run, without holding the interpreter's lock."""
-        self._function(*self._first, *arguments)
+        self._function(*arguments)
+
+
+@functools.lru_cache(maxsize=1)
+def _c_libraries() -> list[ctypes.CDLL]:
+    """The C library and its mathematics."""
+    names: list[str | None] = [None, "libm.so.6"]
+    if sys.platform == "win32":
+        names = ["ucrtbase"]
+    found = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            found.append(ctypes.CDLL(name))
+    return found
+
+
+def _c(name: str) -> bool:
+    """Register a function of the C library; True where there is one."""
+    for library_of_c in _c_libraries():
+        function = getattr(library_of_c, name, None)
+        if function is not None:
+            llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+            return True
+    return False
 
 
 def _find(externals: list[str]) -> None:
@@ -113,11 +120,6 @@ def _find(externals: list[str]) -> None:
         for start, module in ROUTINES.items():
             if name.startswith(start):
                 importlib.import_module(f"codegen.{module}")
-    if all(llvm.address_of_symbol(name) for name in externals):
-        return
-    from numba.core.registry import cpu_target
-
-    cpu_target.target_context.refresh()  # registers what Numba calls
-    missing = [name for name in externals if not llvm.address_of_symbol(name)]
+    missing = [name for name in externals if not llvm.address_of_symbol(name) and not _c(name)]
     if missing:
         raise UnknownRoutine(f"there is no {', '.join(missing)}")

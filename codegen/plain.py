@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from .runtime import chunk_count_python, share_python, shuffle_python
-
-chunk_count = chunk_count_python
+from . import control
 
 
 class Compiler:
@@ -56,21 +54,13 @@ def wait(barrier: np.ndarray, nth: int) -> None:
     """One thread waits for nobody."""
 
 
-def stamp(times: np.ndarray, tid: int, place: int) -> None:
-    """Add to ``times[place]`` what has passed since the last stamp."""
-    now = time.perf_counter_ns()
-    if place > 0:
-        times[place] += now - times[0]
-    times[0] = now
-
-
-share = share_python
+stamp = control.with_primitives(control.stamp, {"clock": time.perf_counter_ns})
 
 
 def shuffle(order: np.ndarray, count: int, state: np.ndarray) -> None:
     """Shuffle in place, with the random numbers of compiled kernels."""
     with np.errstate(over="ignore"):
-        shuffle_python(order, count, state)
+        control.shuffle(order, count, state)
 
 
 exp, expm1, log, log1p, sin, cos, tan, sinh, cosh, tanh, power = (

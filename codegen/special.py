@@ -9,17 +9,18 @@ so that a cached kernel finds it in another process, where its address differs.
 from __future__ import annotations
 
 import ctypes
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import get_cython_function_address, intrinsic
 from scipy.special import cython_special
 
 from symdiff.special import BRANCH_NEAR, BRANCH_POINT, BRANCH_SERIES, REFLECTED, SERIES
+
+from .translation import builtins
+from .translation.names import Builtin, Definition, python_function
 
 _MODULE = "scipy.special.cython_special"
 
@@ -50,101 +51,120 @@ def capsule_name(routine: str, arguments: int = 1) -> str:
     raise ImportError(f"this SciPy exports no float64 routine scipy.special.{routine}")
 
 
-def _register(routine: str, arguments: int = 1) -> Any:
-    """A routine of SciPy as a function that compiled code finds by name."""
-    name = capsule_name(routine, arguments)
+def _register(routine: str, name: str) -> str:
+    """Make an export known to LLVM; gives the symbol."""
     symbol = f"symdiff_special_{routine}"
-    llvm.add_symbol(symbol, get_cython_function_address(_MODULE, name))
-    # the last argument says that no Python subclass overrides the routine
-    return types.ExternalFunction(symbol, types.float64(*[types.float64] * arguments, types.int32))
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    capsule = cython_special.__pyx_capi__[name]
+    llvm.add_symbol(symbol, pointer(capsule, _signature(capsule).encode()))
+    return symbol
 
 
-def _named(function: Any, name: str) -> Any:
-    """Compile a function under a name of its own.
+class Routine:
+    """A routine of SciPy's in kernels; float32 operands are widened."""
 
-    LLVM takes two functions of one name for the same, and Numba tells functions of one name
-    apart by a number that another process, which reads the kernel from disk, counts anew.
-    """
-    function.__name__ = function.__qualname__ = name
-    return njit(function)
+    def __init__(self, routine: str, arguments: int = 1) -> None:
+        self.symbol = _register(routine, capsule_name(routine, arguments))
+        self.arguments = arguments
+
+    def __call__(self, *arguments: float) -> float:
+        """The value, in plain Python."""
+        kinds: list[Any] = [*[ctypes.c_double] * self.arguments, ctypes.c_int]
+        address = llvm.address_of_symbol(self.symbol)
+        return float(ctypes.CFUNCTYPE(ctypes.c_double, *kinds)(address)(*arguments, 0))
+
+    def translated(self) -> Builtin:
+        """What it is in the translation of a kernel: a call of it by name."""
+        return builtins.routine(self.symbol)
+
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        from .numba_functions import routine_type
+
+        return routine_type(self.symbol, self.arguments)
 
 
-def _function(routine: str, arguments: int = 1) -> Any:
-    """A routine as a function for kernels; float32 operands are widened."""
-    external = _register(routine, arguments)
-
-    def one(x: Any) -> Any:
-        return external(x, np.int32(0))
-
-    def two(x: Any, y: Any) -> Any:
-        return external(x, y, np.int32(0))
-
-    return _named(one if arguments == 1 else two, f"special_{routine}")
-
-
-def _result_of(routine: str, count: int, position: int) -> Any:
+class RoutineResult:
     """One of the results of a routine that writes ``count`` of them through pointers."""
-    name = next(
-        n for n in (routine, *(f"__pyx_fuse_{i}{routine}" for i in range(8)))
-        if n in cython_special.__pyx_capi__
-        and _signature(cython_special.__pyx_capi__[n]).startswith("void (double, double *")
-    )  # fmt: skip
-    symbol = f"symdiff_special_{routine}"
-    llvm.add_symbol(symbol, get_cython_function_address(_MODULE, name))
 
-    @intrinsic
-    def call(typing_context: Any, x: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            real = ir.DoubleType()
-            places = [cgutils.alloca_once(builder, real) for _ in range(count)]
-            kind = ir.FunctionType(ir.VoidType(), [real, *[real.as_pointer()] * count])
-            function = cgutils.get_or_insert_function(builder.module, kind, symbol)
-            builder.call(function, [arguments[0], *places])
-            return builder.load(places[position])
+    def __init__(self, routine: str, count: int, position: int) -> None:
+        name = next(
+            n for n in (routine, *(f"__pyx_fuse_{i}{routine}" for i in range(8)))
+            if n in cython_special.__pyx_capi__
+            and _signature(cython_special.__pyx_capi__[n]).startswith("void (double, double *")
+        )  # fmt: skip
+        self.symbol = _register(routine, name)
+        self.count, self.position = count, position
 
-        return types.float64(types.float64), generate
+    def translated(self) -> Builtin:
+        """What it is in the translation of a kernel: a call, and a load of the result."""
+        return builtins.routine_result(self.symbol, self.count, self.position)
 
-    def function(x: Any) -> Any:
-        return call(np.float64(x))
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        from .numba_functions import routine_result_type
 
-    return _named(function, f"special_{routine}_{position}")
+        return routine_result_type(self.symbol, self.count, self.position)
 
 
-beta = _function("beta", 2)
-besseli = _function("iv", 2)
-besselj = _function("jv", 2)
-besselk = _function("kv", 2)
-bessely = _function("yv", 2)
-digamma = _function("psi")
-ei = _function("expi")
-erfcinv = _function("erfcinv")
-erfi = _function("erfi")
-erfinv = _function("erfinv")
-gamma = _function("gamma")
-loggamma = _function("gammaln")
-airyai, airyaiprime, airybi, airybiprime = (_result_of("airy", 4, i) for i in range(4))
-fresnels, fresnelc = (_result_of("fresnel", 2, i) for i in range(2))
-shi, chi = (_result_of("shichi", 2, i) for i in range(2))
-si, ci = (_result_of("sici", 2, i) for i in range(2))
+class KernelFunction:
+    """A function in the language of kernels, without fast-math."""
 
-_lower = _function("gammainc", 2)
-_upper = _function("gammaincc", 2)
-_expn = _function("expn", 2)
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The value, in plain Python."""
+        return self.function(*arguments)
+
+    def translated(self) -> Definition:
+        """What it is in the translation of a kernel."""
+        return python_function(self.function)
+
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        from .numba_functions import compiled_type
+
+        return compiled_type(self.function)
 
 
-@njit(error_model="numpy")
+beta = Routine("beta", 2)
+besseli = Routine("iv", 2)
+besselj = Routine("jv", 2)
+besselk = Routine("kv", 2)
+bessely = Routine("yv", 2)
+digamma = Routine("psi")
+ei = Routine("expi")
+erfcinv = Routine("erfcinv")
+erfi = Routine("erfi")
+erfinv = Routine("erfinv")
+gamma = Routine("gamma")
+loggamma = Routine("gammaln")
+airyai, airyaiprime, airybi, airybiprime = (RoutineResult("airy", 4, i) for i in range(4))
+fresnels, fresnelc = (RoutineResult("fresnel", 2, i) for i in range(2))
+shi, chi = (RoutineResult("shichi", 2, i) for i in range(2))
+si, ci = (RoutineResult("sici", 2, i) for i in range(2))
+
+_lower = Routine("gammainc", 2)
+_upper = Routine("gammaincc", 2)
+_expn = Routine("expn", 2)
+
+
+@KernelFunction
 def lowergamma(order: Any, x: Any) -> Any:
     """The lower incomplete gamma function, not regularised."""
     return _lower(order, x) * gamma(order)
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def uppergamma(order: Any, x: Any) -> Any:
     """The upper incomplete gamma function, not regularised."""
     return _upper(order, x) * gamma(order)
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def jn_of_positive(order: Any, x: Any) -> Any:
     """``jn`` beyond the reach of its series: the recurrence where it is stable."""
     if x == np.inf:
@@ -160,7 +180,7 @@ def jn_of_positive(order: Any, x: Any) -> Any:
     return current
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def yn_of_positive(order: Any, x: Any) -> Any:
     """``yn`` by its recurrence."""
     if x == 0.0:
@@ -178,7 +198,7 @@ def yn_of_positive(order: Any, x: Any) -> Any:
     return current
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def jn(order: Any, x: Any) -> Any:
     """The spherical Bessel function of the first kind; NaN unless the order is natural."""
     order, x = np.float64(order), np.float64(x)
@@ -198,7 +218,7 @@ def jn(order: Any, x: Any) -> Any:
     return jn_of_positive(order, x)
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def yn(order: Any, x: Any) -> Any:
     """The spherical Bessel function of the second kind; NaN unless the order is natural."""
     order, x = np.float64(order), np.float64(x)
@@ -210,7 +230,7 @@ def yn(order: Any, x: Any) -> Any:
     return yn_of_positive(order, x)
 
 
-@njit
+@KernelFunction
 def expint(order: Any, x: Any) -> Any:
     """The generalised exponential integral; NaN unless the order is a natural number."""
     order, x = np.float64(order), np.float64(x)
@@ -220,7 +240,7 @@ def expint(order: Any, x: Any) -> Any:
 _BRANCH, _BRANCH_REST = BRANCH_POINT
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def lambertw(x: Any, branch: Any) -> Any:
     """The real branches 0 and -1 of Lambert's W, by Halley's iteration; NaN elsewhere.
 
@@ -271,7 +291,7 @@ _LOWEST = -1e6
 """Below this the terms left of 0 are too many to add up: the result is NaN."""
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def zeta(s: Any, q: Any) -> Any:
     """Hurwitz's zeta function, the sum of ``(q + k)**-s``; as ``zeta`` of Cephes (S. Moshier)."""
     s, q = np.float64(s), np.float64(q)
@@ -314,19 +334,21 @@ def zeta(s: Any, q: Any) -> Any:
     return total
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def _reflected(order: int, x: float) -> float:
     """``polygamma`` of a negative number that is not whole."""
     cotangent = 1.0 / np.tan(np.pi * (x - np.round(x)))
     coefficients = np.zeros(REFLECTED + 2)
+    slope = np.zeros(REFLECTED + 2)
     coefficients[1] = 1.0
     for _ in range(order):
-        slope = coefficients.copy()
-        coefficients[:] = 0.0
+        for k in range(REFLECTED + 2):
+            slope[k] = coefficients[k]
+            coefficients[k] = 0.0
         for k in range(1, order + 2):
             before = k * slope[k]
             coefficients[k - 1] -= before
-            if k + 1 < len(coefficients):
+            if k + 1 < REFLECTED + 2:
                 coefficients[k + 1] -= before
     term = 0.0
     for k in range(order + 1, -1, -1):
@@ -336,7 +358,7 @@ def _reflected(order: int, x: float) -> float:
     return sign * opposite - np.pi ** (order + 1.0) * term
 
 
-@njit(error_model="numpy")
+@KernelFunction
 def polygamma(order: Any, x: Any) -> Any:
     """The derivative of digamma of an order; NaN unless the order is a natural number."""
     order, x = np.float64(order), np.float64(x)

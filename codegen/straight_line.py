@@ -1,20 +1,22 @@
 """Straight-line LLVM code written as Python: operators on ``Value`` append instructions.
 
 A function written this way is one basic block without calls, so LLVM vectorises the loop it is
-inlined into. It goes into a library of its own and not through Numba's type inference, for two
-reasons: that takes 1 ms in place of 50, and Numba puts the caller's fast-math flags on every
-instruction of a function that it compiles, but ``(x + c) - c`` must be left as it is written.
+inlined into. Fast-math flags of the caller do not apply to it: ``(x + c) - c`` is left as it is
+written.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+
+from .translation.code import Code
+from .translation.kinds import BOOL, FLOAT32, FLOAT64
+from .translation.names import Builtin
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,6 @@ class Format:
     """A floating type and the integer type of its bits."""
 
     name: str
-    numba: Any
     real: Any
     integer: Any
     mantissa: int
@@ -40,8 +41,8 @@ class Format:
 
 
 FORMATS = {
-    "float64": Format("float64", types.float64, ir.DoubleType(), ir.IntType(64), 52, 1023),
-    "float32": Format("float32", types.float32, ir.FloatType(), ir.IntType(32), 23, 127),
+    "float64": Format("float64", ir.DoubleType(), ir.IntType(64), 52, 1023),
+    "float32": Format("float32", ir.FloatType(), ir.IntType(32), 23, 127),
 }
 
 
@@ -160,80 +161,80 @@ class Value:
 
 Definition = Callable[..., Value]
 
-_libraries: dict[tuple[Any, str], Any] = {}
+
+def _symbol(definition: Definition, format: Format) -> str:
+    return f"symdiff_{definition.__name__}_{format.name}"
+
+
+class Function:
+    """A definition as a function of kernels; its operands are float64, or all of them float32.
+
+    Parameters
+    ----------
+    definition : callable
+        From values to a value.
+    condition : bool
+        Whether it ends in a comparison.
+    """
+
+    def __init__(self, definition: Definition, condition: bool = False) -> None:
+        self.definition = definition
+        self.condition = condition
+        self.__name__, self.__doc__ = definition.__name__, definition.__doc__
+        for format in FORMATS.values():
+            DEFINED[_symbol(definition, format)] = self, format
+
+    def translated(self) -> Builtin:
+        """What it is in the translation of a kernel: a call of it by name."""
+
+        def write(code: Code, arguments: list[Any]) -> Any:
+            narrow = all(a.kind is FLOAT32 for a in arguments)
+            kind = FLOAT32 if narrow else FLOAT64
+            symbol = _symbol(self.definition, FORMATS[kind.name])
+            values = [code.convert(a, kind) for a in arguments]
+            return code.external(BOOL if self.condition else kind, symbol, values)
+
+        return Builtin(write)
+
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        """Its type under Numba."""
+        from .numba_functions import type_of
+
+        return type_of(self)
+
+
+DEFINED: dict[str, tuple[Function, Format]] = {}
+"""The functions by their symbols."""
+
+
+def function(definition: Definition) -> Function:
+    """Decorate a definition of a function of real numbers."""
+    return Function(definition)
+
+
+def condition(definition: Definition) -> Function:
+    """As ``function``, for a definition that ends in a comparison."""
+    return Function(definition, condition=True)
 
 
 def define(module: Any, definition: Definition, format: Format, condition: bool = False) -> Any:
-    """Write a definition into an LLVM module as a function that is always inlined."""
+    """Write a definition into a module of llvmlite's, as a function that is always inlined."""
     count = definition.__code__.co_argcount
     result = ir.IntType(1) if condition else format.real
     kind = ir.FunctionType(result, [format.real] * count)
-    function = ir.Function(module, kind, f"symdiff_{definition.__name__}_{format.name}")
+    function = ir.Function(module, kind, _symbol(definition, format))
     function.attributes.add("alwaysinline")
     builder = ir.IRBuilder(function.append_basic_block())
     builder.ret(definition(*(Value(builder, a, format) for a in function.args))._value)
     return function
 
 
-class _Function:
-    """One definition for one floating type."""
-
-    def __init__(self, definition: Definition, format: Format, condition: bool) -> None:
-        self._definition = definition
-        self._format = format
-        self._condition = condition
-        self._name = f"symdiff_{definition.__name__}_{format.name}"
-        operands = [format.numba] * definition.__code__.co_argcount
-        self.signature = (types.boolean if condition else format.numba)(*operands)
-
-    def _library(self, codegen: Any) -> Any:
-        """A finished library that holds the function, made when it is first used."""
-        key = (codegen, self._name)
-        if key not in _libraries:
-            library = codegen.create_library(self._name)
-            module = library.create_ir_module(self._name)
-            define(module, self._definition, self._format, self._condition)
-            library.add_ir_module(module)
-            library.finalize()
-            _libraries[key] = library
-        return _libraries[key]
-
-    def generate(self, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        context.active_code_library.add_linking_library(self._library(context.codegen()))
-        function = builder.module.globals.get(self._name)
-        if function is None:
-            result = ir.IntType(1) if self._condition else self._format.real
-            kind = ir.FunctionType(result, [self._format.real] * len(arguments))
-            function = ir.Function(builder.module, kind, self._name)
-        return builder.call(function, arguments)
-
-
-def _compiled(definition: Definition, condition: bool) -> Any:
-    forms = {n: _Function(definition, f, condition) for n, f in FORMATS.items()}
-
-    def resolve(*operands: Any) -> Any:
-        narrow = all(t == types.float32 for t in operands)
-        form = forms["float32" if narrow else "float64"]
-        return form.signature, form.generate
-
-    def one(typing_context: Any, x: Any) -> Any:
-        return resolve(x)
-
-    def two(typing_context: Any, x: Any, y: Any) -> Any:
-        return resolve(x, y)
-
-    typing = {1: one, 2: two}[definition.__code__.co_argcount]
-    typing.__name__, typing.__doc__ = definition.__name__, definition.__doc__
-    result = intrinsic(typing)
-    result.definition = definition
-    return result
-
-
-def function(definition: Definition) -> Any:
-    """A function of Numba code; its operands are float64, or all of them float32."""
-    return _compiled(definition, condition=False)
-
-
-def condition(definition: Definition) -> Any:
-    """As ``function``, for a definition that ends in a comparison."""
-    return _compiled(definition, condition=True)
+@functools.cache
+def library_text(symbol: str) -> str:
+    """The LLVM code of a module with one function, which goes where nobody calls it."""
+    function, format = DEFINED[symbol]
+    module = ir.Module()
+    written = define(module, function.definition, format, function.condition)
+    written.linkage = "linkonce_odr"
+    return str(module)

@@ -16,6 +16,7 @@ from symdiff.graph import Node, apply
 from symdiff.shapes import Size, concrete_shape
 
 from .build import build, build_plain
+from .control import chunk_count
 from .data import Plan
 from .emit.cpu import Program, training_source
 from .emit.walk import Walk
@@ -39,7 +40,6 @@ from .loop_ir import Buffer, Const, Load, Phase, Var, const, count, plus
 from .lower import Output
 from .machine_code import Entry
 from .names import Names
-from .runtime import chunk_count_python
 from .schedule_report import ScheduleReport, number
 from .sizes import SizeTable
 from .update import COUNT, UpdateRule
@@ -371,7 +371,7 @@ class Run:
         trained = parameters.size - moving
         values.update(parameters_count=trained, moving_count=moving, seed=seed)
         self.grain, self.most_chunks = chunking(forward, values, kernel._work)
-        chunks = chunk_count_python(largest_batch, self.grain, self.most_chunks)
+        chunks = chunk_count(largest_batch, self.grain, self.most_chunks)
         self.update_chunks = max(1, min(MOST_CHUNKS, trained // UPDATE_CHUNK))
         if any(p.space == "partial" for p in update.pools.values()):
             self.update_chunks = 1

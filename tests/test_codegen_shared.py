@@ -9,6 +9,7 @@ from loops import Loops
 
 import codegen
 import symdiff as sd
+from codegen.control import share
 from codegen.loop_ir import (
     Buffer,
     Call,
@@ -24,7 +25,6 @@ from codegen.loop_ir import (
     Var,
     const,
 )  # fmt: skip
-from codegen.runtime import share_python
 from codegen.training import TrainingKernel
 from codegen.verify import InvalidLoopIR, verify
 from symdiff import optimizers
@@ -157,7 +157,7 @@ def test_threads_that_would_meet(name):
 @pytest.mark.parametrize("extent", [0, 1, 7, 8, 9, 64, 100, 1001])
 def test_the_parts_of_threads_are_all(extent):
     for nth in (1, 2, 3, 7):
-        parts = [range(*share_python(extent, tid, nth)) for tid in range(nth)]
+        parts = [range(*share(extent, tid, nth)) for tid in range(nth)]
         assert [i for part in parts for i in part] == list(range(extent))
 
 

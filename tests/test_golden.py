@@ -242,7 +242,8 @@ def test_keras_linear_in_float32():
     np.testing.assert_allclose(losses, golden["keras_epoch_loss"], rtol=1e-4)
     np.testing.assert_allclose(losses, golden["numpy32_epoch_loss"], rtol=1e-4)
     for ours, theirs in zip(parameters, golden["final_keras"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+        # those of Keras are up to 4e-7 from the exact ones, some are of the size of 1e-4
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-7)
 
 
 def test_keras_linear_in_float64():
