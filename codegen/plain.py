@@ -54,6 +54,7 @@ def wait(barrier: np.ndarray, nth: int) -> None:
     """One thread waits for nobody."""
 
 
+chunk_count, share = control.chunk_count, control.share
 stamp = control.with_primitives(control.stamp, {"clock": time.perf_counter_ns})
 
 
