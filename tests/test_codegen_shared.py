@@ -11,6 +11,7 @@ import codegen
 import symdiff as sd
 from codegen.control import share
 from codegen.loop_ir import (
+    Block,
     Buffer,
     Call,
     Const,
@@ -60,9 +61,19 @@ def small(monkeypatch):
     monkeypatch.setattr(importlib.import_module("codegen.passes.sharing"), "SHARE_WORK", 200)
 
 
+def cut_bodies(monkeypatch):
+    """Short bodies are cut into functions, too."""
+    split = importlib.import_module("codegen.passes.split")
+    monkeypatch.setattr(split, "LIMIT", 4)
+    monkeypatch.setattr(split, "SIZE", 3)
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["", "cut"])
 @pytest.mark.parametrize("order", [None, [5, 0, 3, 3]], ids=["all", "gathered"])
 @pytest.mark.parametrize("name", GRAPHS)
-def test_shared_products_mean_the_same(small, name, order):
+def test_shared_products_mean_the_same(small, name, order, cut, monkeypatch):
+    if cut:
+        cut_bodies(monkeypatch)
     random = np.random.default_rng(0)
     expressions = GRAPHS[name]
     used = {s for e in expressions for s in sd.language.as_expression(e).free_symbols}
@@ -82,6 +93,8 @@ def test_shared_products_mean_the_same(small, name, order):
         for result, value in zip(loops.run(phases, chunks=2), expected, strict=True):
             assert np.allclose(result, value, 1e-9, 1e-11), f"after {stage!r}"
     assert "shared" in kinds
+    parts = [s for p in phases if p.kind == "shared" for s in p.body if isinstance(s, Block)]
+    assert not parts if not cut else parts or name in ("transposed", "chain")
 
 
 # --- what threads may do together --------------------------------------------------------
@@ -111,6 +124,7 @@ def product(c, a, b):
 A, B, C, D = (matrix(name) for name in "ABCD")
 total = Buffer("s", [], "real", "shared", array="s")
 number = Buffer("x", [], "real", "scalar")
+copied = Buffer("y", [], "real", "private", array="y")
 GOOD = {
     "a sum that each thread computes": [
         Store(number, (), Const(sp.S.Zero, "real")),
@@ -121,6 +135,11 @@ GOOD = {
     "a product into what was read": [copy(D, C, "i", "j"), product(C, A, B)],
     "numbers of the first thread": [Store(total, (), Load(A, (const(0), const(0)))),
                                     Store(matrix("E"), (const(0), const(0)), Load(total, ()))],
+    "a number in memory of its own that many read": [
+        Store(copied, (), Load(total, ())),
+        loop("i", Store(A, (Var("i", "int"), const(0)), Load(copied, ()))),
+        Loop("i", const(63), [Store(B, (Var("i", "int"), const(0)), Load(copied, ()))]),
+    ],
     "variables": [Let("x", Load(total, ())), loop("i", Store(
         A, (Var("i", "int"), const(0)), Var("x", "real")))],
 }  # fmt: skip
@@ -164,9 +183,13 @@ def test_the_parts_of_threads_are_all(extent):
 # --- training ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_training_with_shared_products(dtype, monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "cut"), [("float32", False), ("float64", False), ("float64", True)]
+)
+def test_training_with_shared_products(dtype, cut, monkeypatch):
     """The same bits for any number of threads; one step is that of the formula."""
+    if cut:
+        cut_bodies(monkeypatch)
     monkeypatch.setattr(importlib.import_module("codegen.training"), "STEP_WORK", 0)
     used = []
     bind = TrainingKernel.bind
@@ -179,12 +202,13 @@ def test_training_with_shared_products(dtype, monkeypatch):
     monkeypatch.setattr(TrainingKernel, "bind", spy)
     x, labels = sd.tensor("x", "n", 30), sd.tensor("labels", "n", dtype="int")
     V1, c1, V2 = sd.tensor("V1", 30, 90), sd.tensor("c1", 90), sd.tensor("V2", 90, 90)
-    V3 = sd.tensor("V3", 90, 7)
-    loss = sd.losses.cross_entropy(sd.relu(sd.relu(x @ V1 + c1) @ V2) @ V3, labels)
+    s2, c2, V3 = sd.tensor("s2", 90), sd.tensor("c2", 90), sd.tensor("V3", 90, 7)
+    loss = sd.losses.cross_entropy(sd.relu(sd.relu(x @ V1 + c1) @ V2 * s2 + c2) @ V3, labels)
     loss += sd.sum(V1**2) / 1000 + sd.sum(sd.tanh(V2)) / 100
     random = np.random.default_rng(1)
     start = {V1: random.normal(size=(30, 90)) / 6, c1: random.normal(size=90) / 6,
-             V2: random.normal(size=(90, 90)) / 9, V3: random.normal(size=(90, 7)) / 9}  # fmt: skip
+             V2: random.normal(size=(90, 90)) / 9, c2: random.normal(size=90) / 9, s2: np.ones(90),
+             V3: random.normal(size=(90, 7)) / 9}  # fmt: skip
     data = {x: random.normal(size=(305, 30)), labels: random.integers(0, 7, 305)}
     results = []
     for threads in (1, 2, 3):

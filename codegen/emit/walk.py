@@ -507,7 +507,9 @@ class Walk:
             self._view(buffer, 1)
             if buffer.space == "partial" and self._phase.kind == "rows":
                 self._partial_view(buffer, 1)
-        if self._phase.kind == "combine":
+        if self._counters:  # the loop around it is divided, or belongs to one thread
+            self.body(block.body, 1)
+        elif self._phase.kind == "combine":
             self._split(block.body)
         elif self._phase.kind == "shared":
             self._share(block.body)
@@ -622,7 +624,7 @@ class Walk:
                 if s.formula:
                     self.line(1, f"# {comment(s.formula)}")
                 self.line(1, f"for {s.counter} in range(tid, {self.text(s.extent)}, nth):")
-                self.body(s.body, 2)
+                self._divided(s)
             else:
                 self.line(1, "if tid == 0:")
                 self.statement(s, 2)
@@ -653,4 +655,10 @@ class Walk:
                     self.line(1, f"# {comment(s.formula)}")
                 self.line(1, f"first, last = share({self.text(s.extent)}, tid, nth)")
                 self.line(1, f"for {s.counter} in range(first, last):")
-                self.body(s.body, 2)
+                self._divided(s)
+
+    def _divided(self, s: Loop) -> None:
+        """The body of a loop of which each thread runs a part."""
+        self._counters.append(s.counter)
+        self.body(s.body, 2)
+        self._counters.pop()

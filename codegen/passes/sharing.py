@@ -60,6 +60,9 @@ class _Part:
         """How the statement accesses a buffer."""
         return self.summary.accesses[buffer]
 
+    def writes(self, buffer: Buffer) -> bool:
+        return any(written for _, written in self.sides(buffer))
+
     def axes(self, buffer: Buffer) -> set[int]:
         """The axes along which all its accesses of a buffer stay in the part of one thread."""
         s = self.statement
@@ -209,8 +212,9 @@ def _together(a: _Part, b: _Part) -> bool:
     alone = [not x.everywhere and x.extent is None for x in (a, b)]
     if all(alone) or (a.everywhere and b.everywhere):
         return True
-    if a.own & b.own and not (a.everywhere and _only_reads(b, a.own)):
-        return False
+    for buffer in a.own & b.own:
+        if b.writes(buffer) or (a.writes(buffer) and not a.everywhere):
+            return False  # it is not in every thread what it is in the one that wrote it
     conflicts = [c for c in a.summary.conflicts(b.summary) if c.space not in OWN]
     if not conflicts:
         return True
@@ -228,10 +232,6 @@ def _closed(groups: list[_Group]) -> bool:
             if any(own & p.own or names & p.summary.read for p in other.parts):
                 return False
     return True
-
-
-def _only_reads(part: _Part, own: set[Buffer]) -> bool:
-    return not any(written for b in part.own & own for _, written in part.sides(b))
 
 
 def _carried(loop: Loop, written: set[Buffer]) -> bool:
