@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -145,18 +146,26 @@ def layout(phases: Iterable[Phase], flat: Mapping[str, str]) -> dict[str, Pool]:
 def _place(pool: Pool, buffers: list[Buffer]) -> None:
     """Give the buffers of a pool their offsets; all but short ones start with a cache line."""
     short = [b for b in buffers if _is_short(b)]
-    unknown: Expr = const(0)
+    unknown: dict[Expr, int] = {}  # multiples of sizes; a sum of terms would get longer and longer
     literal = 0
+
+    def end(literal: int) -> Expr:
+        terms = [times(size, const(factor)) for size, factor in unknown.items()]
+        return functools.reduce(plus, [*terms, const(literal)], const(0))
+
     for buffer in [*(b for b in buffers if not _is_short(b)), *short]:
-        buffer.offset = plus(unknown, const(literal))
+        buffer.offset = end(literal)
         size = count(buffer.shape)
         if isinstance(size, Const):
             literal += int(size.value) if _is_short(buffer) else _lines(int(size.value))
             continue
         rest = count(buffer.shape[1:])  # room for whole lines in every row
-        whole = const(_lines(int(rest.value))) if isinstance(rest, Const) else rest
-        unknown = plus(unknown, times(buffer.shape[0], whole))
-    pool.size = plus(unknown, const(_lines(literal) if len(buffers) > len(short) else literal))
+        if isinstance(rest, Const):
+            first, factor = buffer.shape[0], _lines(int(rest.value))
+        else:
+            first, factor = times(buffer.shape[0], rest), 1
+        unknown[first] = unknown.get(first, 0) + factor
+    pool.size = end(_lines(literal) if len(buffers) > len(short) else literal)
 
 
 def _is_short(buffer: Buffer) -> bool:

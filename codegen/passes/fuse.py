@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ..loop_ir import (
     Buffer,
-    Call,
     Expr,
     Gemm,
     Let,
@@ -22,98 +21,99 @@ from ..loop_ir import (
     Update,
     Var,
     expressions,
-    loads,
     map_statement,
     statements,
     walk,
 )
 from ..names import Names
 
-Access = tuple[tuple[Expr, ...] | None, bool]
-"""An index (None for all of a buffer) and whether it is written."""
-
 WINDOW = 40
 """How far back a loop looks for a partner."""
 
 
-def accesses(statement: Statement) -> dict[Buffer, list[Access]]:
-    """Every access of a statement and of those inside it, by buffer."""
-    result: dict[Buffer, list[Access]] = {}
-    for s in statements([statement]):
-        for load in loads(s):
-            result.setdefault(load.buffer, []).append((load.index, False))
-        if isinstance(s, (Store, Update)):
-            result.setdefault(s.buffer, []).append((s.index, True))
-        elif isinstance(s, Routine):
-            for buffer in s.buffers:
-                result.setdefault(buffer, []).append((None, True))
-        elif isinstance(s, Gemm):
-            result.setdefault(s.a.buffer, []).append((None, False))
-            result.setdefault(s.b.buffer, []).append((None, False))
-            result.setdefault(s.c.buffer, []).append((None, True))
-    return result
-
-
-def _names(statement: Statement) -> tuple[set[str], set[str]]:
-    """Variables that a statement binds and reads."""
-    bound = {s.name for s in statements([statement]) if isinstance(s, Let)}
-    read = {
-        part.name
-        for s in statements([statement])
-        for e in expressions(s)
-        for part in walk(e)
-        if isinstance(part, Var)
-    }
-    return bound, read
-
-
 class Summary:
-    """What a top-level statement touches; computed once."""
+    """What a statement and those inside it touch.
+
+    Attributes
+    ----------
+    written : dict
+        The buffers that the statement touches, and whether it writes them.
+    axes : dict
+        For each buffer, the axes along which every access stands at the counter of the loop.
+    sums : dict
+        For each buffer, how the statement adds to it, if it does nothing else with it.
+    bound, read : set of str
+        Variables.
+    """
 
     def __init__(self, statement: Statement) -> None:
-        self.accesses = accesses(statement)
-        self.bound, self.read = _names(statement)
+        self.written: dict[Buffer, bool] = {}
+        self.axes: dict[Buffer, set[int]] = {}
+        self.sums: dict[Buffer, str] = {}
+        self.bound: set[str] = set()
+        self.read: set[str] = set()
+        self._counter: Expr | None = None
+        if isinstance(statement, Loop):
+            self._counter = Var(statement.counter, "int")
+        for s in statements([statement]):
+            self._add(s)
+
+    def _add(self, s: Statement) -> None:
+        if isinstance(s, Let):
+            self.bound.add(s.name)
+        for e in expressions(s):
+            for part in walk(e):
+                if isinstance(part, Var):
+                    self.read.add(part.name)
+                elif isinstance(part, Load):
+                    self._access(part.buffer, part.index, False)
+        if isinstance(s, Update):
+            self._access(s.buffer, s.index, True, s.operation)
+        elif isinstance(s, Store):
+            self._access(s.buffer, s.index, True)
+        elif isinstance(s, Routine):
+            for buffer in s.buffers:
+                self._access(buffer, None, True)
+        elif isinstance(s, Gemm):
+            for matrix in (s.a, s.b):
+                self._access(matrix.buffer, None, False)
+            self._access(s.c.buffer, None, True)
+
+    def _access(
+        self, buffer: Buffer, index: tuple[Expr, ...] | None, written: bool, operation: str = ""
+    ) -> None:
+        axes: set[int] = set()
+        if index is not None and self._counter is not None:
+            axes = {axis for axis, i in enumerate(index) if i == self._counter}
+        self._note(buffer, written, axes, operation)
+
+    def _note(self, buffer: Buffer, written: bool, axes: set[int], operation: str) -> None:
+        if buffer not in self.written:
+            self.written[buffer] = written
+            self.axes[buffer] = axes
+            self.sums[buffer] = operation
+            return
+        self.written[buffer] |= written
+        self.axes[buffer] = self.axes[buffer] & axes
+        if self.sums[buffer] != operation:
+            self.sums[buffer] = ""
+
+    def join(self, other: Summary) -> None:
+        """Take in a loop that becomes part of this one."""
+        for buffer, written in other.written.items():
+            self._note(buffer, written, other.axes[buffer], other.sums[buffer])
+        self.bound |= other.bound
+        self.read |= other.read
 
     def conflicts(self, other: Summary) -> list[Buffer]:
         """Buffers that one writes and the other touches."""
-        return [
-            b
-            for b, mine in self.accesses.items()
-            if b in other.accesses
-            and (any(w for _, w in mine) or any(w for _, w in other.accesses[b]))
-        ]
+        few, many = sorted((self.written, other.written), key=len)
+        return [b for b, written in few.items() if b in many and (written or many[b])]
 
     def independent(self, other: Summary) -> bool:
+        """Whether the two may change places."""
         names = self.bound & other.read or other.bound & self.read
         return not names and not self.conflicts(other)
-
-
-def _pointwise(buffer: Buffer, pairs: list[tuple[Access, str]]) -> bool:
-    """All accesses stand at their loop counter, along one common axis."""
-    for axis in range(len(buffer.shape)):
-        if all(
-            index is not None and index[axis] == Var(counter, "int")
-            for (index, _), counter in pairs
-        ):
-            return True
-    return False
-
-
-def _only_sums(buffer: Buffer, first: Loop, second: Loop) -> bool:
-    """Both loops only add into the buffer, which nobody reads in between."""
-    operations = set()
-    for s in [*statements([first]), *statements([second])]:
-        if any(load.buffer is buffer for load in loads(s)):
-            return False
-        if isinstance(s, Update) and s.buffer is buffer:
-            operations.add(s.operation)
-        elif (
-            (isinstance(s, Store) and s.buffer is buffer)
-            or (isinstance(s, Routine) and buffer in s.buffers)
-            or (isinstance(s, Gemm) and buffer in (s.a.buffer, s.b.buffer, s.c.buffer))
-        ):
-            return False
-    return len(operations) == 1
 
 
 def _fusable(first: Loop, second: Loop, a: Summary, b: Summary) -> bool:
@@ -124,9 +124,8 @@ def _fusable(first: Loop, second: Loop, a: Summary, b: Summary) -> bool:
     for buffer in a.conflicts(b):
         if buffer.space == "scalar":
             return False
-        pairs = [(x, first.counter) for x in a.accesses[buffer]]
-        pairs += [(x, second.counter) for x in b.accesses[buffer]]
-        if not _pointwise(buffer, pairs) and not _only_sums(buffer, first, second):
+        only_sums = a.sums[buffer] and a.sums[buffer] == b.sums[buffer]
+        if not a.axes[buffer] & b.axes[buffer] and not only_sums:
             return False
     return True
 
@@ -151,7 +150,7 @@ def fuse_body(body: list[Statement]) -> list[Statement]:
             old = result[partner]
             assert isinstance(old, Loop) and isinstance(statement, Loop)
             result[partner] = _join(old, statement)
-            summaries[partner] = Summary(result[partner])
+            summaries[partner].join(summary)
         else:
             result.append(statement)
             summaries.append(summary)
@@ -184,6 +183,3 @@ def fuse(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     after = sum(isinstance(s, Loop) for s in phase.body)
     if after < before and phase.kind != "combine":
         phase.note(f"{before} loops joined to {after}", "what they share is read once")
-
-
-__all__ = ["Call", "Load", "accesses", "fuse", "fuse_body"]

@@ -23,12 +23,11 @@ from ..loop_ir import (
     Statement,
     Store,
     Update,
-    Var,
     loads,
     statements,
 )
 from ..names import Names
-from .fuse import Access, Summary, accesses
+from .fuse import Summary
 
 SHARE_WORK = 8192
 """Elements written, or products of 16, from which on a phase is worth a barrier more."""
@@ -54,28 +53,17 @@ class _Part:
     @property
     def own(self) -> set[Buffer]:
         """The memory of a thread that the statement touches."""
-        return {b for b in self.summary.accesses if b.space in OWN}
-
-    def sides(self, buffer: Buffer) -> list[Access]:
-        """How the statement accesses a buffer."""
-        return self.summary.accesses[buffer]
+        return {b for b in self.summary.written if b.space in OWN}
 
     def writes(self, buffer: Buffer) -> bool:
-        return any(written for _, written in self.sides(buffer))
+        return self.summary.written[buffer]
 
     def axes(self, buffer: Buffer) -> set[int]:
         """The axes along which all its accesses of a buffer stay in the part of one thread."""
         s = self.statement
         if isinstance(s, Gemm):
             return {0} if buffer is s.c.buffer and buffer not in (s.a.buffer, s.b.buffer) else set()
-        if not isinstance(s, Loop):
-            return set()
-        counter = Var(s.counter, "int")
-        return {
-            axis
-            for axis in range(len(buffer.shape))
-            if all(index is not None and index[axis] == counter for index, _ in self.sides(buffer))
-        }
+        return self.summary.axes[buffer] if isinstance(s, Loop) else set()
 
 
 @dataclass
@@ -93,7 +81,7 @@ def share(phase: Phase, names: Names, buffers: list[Buffer]) -> list[Phase] | No
     if phase.kind != "serial" or sum(map(_work, phase.body)) < SHARE_WORK:
         return None
     for s in phase.body:
-        for buffer in accesses(s):
+        for buffer in Summary(s).written:
             if buffer.space == "private":  # of the only thread that runs a serial phase
                 buffer.space = "shared"
     parts = [_part(new) for s in phase.body for new in _separate(s)]
