@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,8 +149,10 @@ def _place(pool: Pool, buffers: list[Buffer]) -> None:
     literal = 0
 
     def end(literal: int) -> Expr:
-        terms = [times(size, const(factor)) for size, factor in unknown.items()]
-        return functools.reduce(plus, [*terms, const(literal)], const(0))
+        result: Expr = const(0)
+        for size, factor in unknown.items():
+            result = plus(result, times(size, const(factor)))
+        return plus(result, const(literal))
 
     for buffer in [*(b for b in buffers if not _is_short(b)), *short]:
         buffer.offset = end(literal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from symdiff.shapes import Size, concrete_shape, text
 
 from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
 from .labels import check_labels
+from .roll import roll, rolled_parameters
 from .vectorise import is_scalar, over_samples, vectorise
 
 
@@ -95,7 +97,7 @@ class Objective:
         if is_scalar([root]):
             vectors = [n for n in data if np.ndim(self._values[n.attributes[0]]) > 0]
         (root,), mapping = vectorise([root], vectors)
-        (self._root,) = algebra([over_samples(root, self._reduction)])
+        root = over_samples(root, self._reduction)
         sizes: dict[Size, int] = {}
         origin: dict[Size, str] = {}
         for node in self._parameters:
@@ -106,17 +108,27 @@ class Objective:
         self._arrays, self._sizes = bind(
             list(nodes.values()), self._values, dtype=self._options.dtype, known=sizes
         )
-        check_labels([self._root], list(nodes.values()),
+        check_labels([root], list(nodes.values()),
                      {n: n for n in nodes.values()}, self._arrays, self._sizes)  # fmt: skip
         self._shapes = {
             n.attributes[0]: concrete_shape(n.shape, self._sizes) for n in self._parameters
         }
+        self._roll(root)
         self._data = list(nodes.values())
         self._kernels: dict[str, FunctionKernel] = {}
         self._directions = {
-            n: to_graph(stand_in(f"v_{n.attributes[0]}", n.shape)) for n in self._parameters
+            n: to_graph(stand_in(f"v_{n.attributes[0]}", n.shape)) for n in self._variables
         }
         self.start = self.pack(self._starts)
+
+    def _roll(self, root: Node) -> None:
+        """The loss as kernels compute it, of variables that are parts of the flat vector."""
+        counts = [int(np.prod(s)) for s in self._shapes.values()]
+        slots = [0, *itertools.accumulate(counts)][:-1]
+        alone = {n: k for n, k in zip(self._parameters, slots, strict=True) if not n.shape}
+        (root,), vectors = roll([root], alone)
+        self._variables, _ = rolled_parameters(self._parameters, slots, vectors)
+        (self._root,) = algebra([root])
 
     # --- flat vectors ------------------------------------------------------------------------
 
@@ -165,12 +177,18 @@ class Objective:
         arrays = {**self._arrays, **{n: np.asarray(v) for n, v in values.items()}}
         return self._kernels[name](arrays, self._sizes, self._threads)
 
+    def _parts(self, theta: Any, name: str = "theta") -> list[np.ndarray]:
+        """What a flat vector holds for each variable."""
+        vector = self._flat(theta, name)
+        shapes = [concrete_shape(n.shape, self._sizes) for n in self._variables]
+        parts = np.split(vector, np.cumsum([int(np.prod(s)) for s in shapes])[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
     def _bound(self, theta: Any) -> dict[Node, Any]:
-        unpacked = self.unpack(theta)
-        return {n: unpacked[n.attributes[0]] for n in self._parameters}
+        return dict(zip(self._variables, self._parts(theta), strict=True))
 
     def _gradients(self) -> list[Node]:
-        gradients, _ = pullback(self._root, number(1), self._parameters)
+        gradients, _ = pullback(self._root, number(1), self._variables)
         return algebra(gradients)
 
     def value(self, theta: Any) -> float:
@@ -192,28 +210,27 @@ class Objective:
 
     def hessian_product(self, theta: Any, v: Any) -> np.ndarray:
         """The Hessian times a vector, without the Hessian: ``minimize(..., hessp=…)``."""
-        self._flat(v, "v")
+        parts = self._parts(v, "v")
         directions = self._directions
         roots: list[Node] = []
         if "hessian product" not in self._kernels:
             along = inner(self._gradients(), list(directions.values()))
-            products, _ = pullback(along, number(1), self._parameters)
-            roots = algebra(products)
+            found, _ = pullback(along, number(1), self._variables)
+            roots = algebra(found)
         values = self._bound(theta)
-        unpacked = self.unpack(v)
-        values.update({d: unpacked[n.attributes[0]] for n, d in directions.items()})
-        parts = self._run("hessian product", roots, values)
-        return np.concatenate([np.ravel(p) for p in parts]).astype(np.float64)
+        values.update(zip(directions.values(), parts, strict=True))
+        products = self._run("hessian product", roots, values)
+        return np.concatenate([np.ravel(p) for p in products]).astype(np.float64)
 
     def hessian(self, theta: Any) -> np.ndarray:
         """The Hessian at a flat vector, shape (k, k)."""
         roots: list[Node] = []
         if "hessian" not in self._kernels:
             roots = algebra(
-                [jacobian_node(g, n) for g in self._gradients() for n in self._parameters]
+                [jacobian_node(g, n) for g in self._gradients() for n in self._variables]
             )
         parts = self._run("hessian", roots, self._bound(theta))
-        sizes = [int(np.prod(s)) for s in self._shapes.values()]
+        sizes = [part.size for part in self._parts(theta)]
         count = len(sizes)
         blocks = [
             [np.reshape(parts[i * count + j], (sizes[i], sizes[j])) for j in range(count)]

@@ -50,6 +50,7 @@ from .kernel import (
 from .labels import check_labels
 from .loop import Loop
 from .profile import Profile, profile_run
+from .roll import Vectors, roll, rolled_parameters, side_by_side
 from .schedule import FEW_ROWS
 from .schedule_report import ScheduleReport
 from .training import Shares, Step, TrainingKernel
@@ -161,6 +162,7 @@ class Trainer:
         absent = [str(n.attributes[0]) for n in self._trained if n not in present]
         if len(absent) == len(self._trained):
             raise BindingError(f"the loss does not contain the parameters {', '.join(absent)}")
+        self._layout = side_by_side([self._training_root], self._trained)
         chosen = set(self._parameters)
         self._data = [n for n in present if n not in chosen]
         self._symbols = [*self._parameters, *self._data]
@@ -174,7 +176,7 @@ class Trainer:
         self._kernels: dict[Any, TrainingKernel | CompactKernel] = {}
         self._graphs: dict[Any, TrainingKernel] = {}
         self._likely: dict[Size, int] = {}
-        self._functions: dict[Any, tuple[FunctionKernel, list[Node]]] = {}
+        self._functions: dict[Any, tuple[FunctionKernel, list[Node], Vectors]] = {}
         self._source: str | None = None
         self._fitted: tuple[TrainingKernel | CompactKernel, Shares] | None = None
 
@@ -212,16 +214,21 @@ class Trainer:
     def _initialise(self, sizes: dict[Size, int]) -> None:
         rng = np.random.default_rng(self._seed)
         parts = []
-        self._slots: list[int] = []
         self._shapes: list[tuple[int, ...]] = []
         position = 0
+        values = {}
         for node in self._parameters:
             shape = concrete_shape(node.shape, sizes)
-            value = start_value(node.attributes[0], self._start[node.attributes[0]], shape, rng)
-            self._slots.append(position)
             self._shapes.append(shape)
-            parts.append(value.ravel())
-            position += value.size
+            values[node] = start_value(
+                node.attributes[0], self._start[node.attributes[0]], shape, rng
+            )
+        places = {}
+        for node in [*self._layout, *self._parameters[len(self._trained) :]]:
+            places[node] = position
+            parts.append(values[node].ravel())
+            position += values[node].size
+        self._slots = [places[node] for node in self._parameters]
         self._flat = np.concatenate(parts).astype(self._options.dtype)
         trained = sum(int(np.prod(s)) for s in self._shapes[: len(self._trained)])
         self._state = self._rule.start(trained, self._options.dtype)
@@ -292,6 +299,11 @@ class Trainer:
         """The update rule."""
         return self._optimizer
 
+    @property
+    def _numbers(self) -> dict[Node, int]:
+        """The trained parameters without axes, and where they lie."""
+        return {n: k for n, k in zip(self._trained, self._slots, strict=False) if not n.shape}
+
     # --- kernels -------------------------------------------------------------------------
 
     def _per_sample(self, nodes: Sequence[Node]) -> bool:
@@ -335,15 +347,22 @@ class Trainer:
         few = batches is None or batches.largest <= FEW_ROWS
         if key not in self._kernels:
             nodes, _ = self._sampled(vectors)
-            (loss,) = algebra([self._over_samples(self._training_root, vectors)])
-            gradients, _ = pullback(loss, number(1), self._trained)
             self._started()
-            moving = [self._moving[n] for n in self._parameters[len(self._trained) :]]
+            averages = self._parameters[len(self._trained) :]
+            (loss, *moving), rolled = roll(
+                [self._over_samples(self._training_root, vectors),
+                 *(self._moving[n] for n in averages)],
+                self._numbers,
+            )  # fmt: skip
+            trained, places = rolled_parameters(self._trained, self._slots, rolled)
+            (loss,) = algebra([loss])
+            gradients, _ = pullback(loss, number(1), trained)
             used = set(leaves([loss, *moving]))
             graph = [loss, *algebra([*gradients, *moving])]
             graph = in_cheapest_order(graph, rows, self._options, self._likely)
             step = Step(
-                graph[0], graph[1:], self._parameters, self._slots,
+                graph[0], graph[1:], [*trained, *averages],
+                [*places, *self._slots[len(self._trained) :]],
                 [n for n in nodes.values() if n in used], rows, gathered, self._rule,
                 self._options, f"{self._optimizer.name}: {describe(self._root, 200)}", few,
             )  # fmt: skip
@@ -588,16 +607,23 @@ class Trainer:
     def _compute(self, roots: list[Node], bound: Bound) -> list[Any]:
         key = tuple(roots)
         if key not in self._functions:
+            roots, vectors = roll(roots, self._numbers)
             symbols = leaves(roots)
-            data = [n for n in symbols if n not in set(self._parameters)]
+            known = {*self._parameters, *vectors}
+            data = [n for n in symbols if n not in known]
             kernel = FunctionKernel(roots, symbols, choose_rows(data), self._options, "values")
-            self._functions[key] = kernel, symbols
-        kernel, symbols = self._functions[key]
+            self._functions[key] = kernel, symbols, vectors
+        kernel, symbols, vectors = self._functions[key]
         current = self.parameters
-        arrays = {
-            n: bound.arrays[n] if n in bound.arrays else np.asarray(current[n.attributes[0]])
-            for n in symbols
-        }
+
+        def value(node: Node) -> Any:
+            if node in bound.arrays:
+                return bound.arrays[node]
+            if node in vectors:
+                return np.array([current[p.attributes[0]] for p in vectors[node]])
+            return np.asarray(current[node.attributes[0]])
+
+        arrays = {n: value(n) for n in symbols}
         return kernel(arrays, {**self._sizes, **bound.sizes}, self._threads)
 
     # --- pickling ------------------------------------------------------------------------
@@ -605,7 +631,8 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         skipped = {
             "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_symbols",
-            "_rule", "_kernels", "_graphs", "_likely", "_functions", "_source", "_fitted",
+            "_layout", "_rule", "_kernels", "_graphs", "_likely", "_functions", "_source",
+            "_fitted",
         }  # fmt: skip
         return {k: v for k, v in self.__dict__.items() if k not in skipped}
 
