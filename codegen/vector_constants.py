@@ -34,7 +34,7 @@ class Constants:
         The smallest normal number.
     lift : int
         A power of two that makes subnormal numbers normal.
-    ln2, half_pi : tuple of float
+    ln2, half_pi, half_root : tuple of float
         Parts that add up to the constant, each rounded to nearest.
     exp : tuple of float
         (exp(r) − 1 − r) / r² for |r| ≤ ½ ln 2.
@@ -51,6 +51,8 @@ class Constants:
     erfc : tuple of float
         exp(a²) erfc(a) (a + ``SPLIT``) in powers of (a − ``SPLIT``) / (a + ``SPLIT``), for
         a ≥ 0 as far as erfc(a) is not 0.
+    erfc_low : tuple of float
+        What rounding took from the first two coefficients of ``erfc``.
     two_thirds : tuple of float
         Parts that add up to the constant.
     """
@@ -66,6 +68,7 @@ class Constants:
     root_half: int
     ln2: tuple[float, float]
     half_pi: tuple[float, float, float]
+    half_root: tuple[float, float]
     exp: tuple[float, ...]
     log: tuple[float, ...]
     log_to_two: tuple[float, ...]
@@ -74,6 +77,7 @@ class Constants:
     cos: tuple[float, ...]
     erf: tuple[float, ...]
     erfc: tuple[float, ...]
+    erfc_low: tuple[float, float]
     two_thirds: tuple[float, float]
 
 
@@ -90,6 +94,7 @@ CONSTANTS = {
         root_half=0x3FE6A09E667F3BCD,
         ln2=(0.6931471805599453, 2.3190468138462996e-17),
         half_pi=(1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33),
+        half_root=(0.7071067811865476, -4.833646656726457e-17),
         exp=(
             0.5000000000000006, 0.16666666666666685, 0.0416666666665737, 0.008333333333314569,
             0.0013888888932354255, 0.00019841269903062185, 2.4801504476957023e-05,
@@ -132,6 +137,7 @@ CONSTANTS = {
             4.7435867816150235e-08, 1.89861663075745e-09, -5.9941100677622306e-09,
             -1.4042987579320793e-09,
         ),
+        erfc_low=(-8.21123377219635e-17, -3.558398265395256e-17),
         two_thirds=(0.6666666666666666, 3.700743415417188e-17),
     ),
     "float32": Constants(
@@ -146,6 +152,7 @@ CONSTANTS = {
         root_half=0x3F3504F3,
         ln2=(0.6931471824645996, -1.9046542121259336e-09),
         half_pi=(1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
+        half_root=(0.7071067690849304, 1.2101617485882343e-08),
         exp=(
             0.5, 0.1666666716337204, 0.04166635498404503, 0.008333273231983185,
             0.0013940997887402773, 0.00019914156291633844,
@@ -166,6 +173,7 @@ CONSTANTS = {
             0.1195291206240654, -0.02683994360268116, -0.0012267375132068992,
             0.0030804548878222704, -0.00048258446622639894, -0.00032502610702067614,
         ),
+        erfc_low=(-7.291019397005766e-09, -7.357534621761984e-09),
         two_thirds=(0.6666666865348816, -1.9868215517249155e-08),
     ),
 }  # fmt: skip

@@ -33,9 +33,10 @@ __all__ = [
 
 INFINITY = float("inf")
 NAN = float("nan")
-HALF_ROOT = 0.7071067811865476
 MEDIAN = 0.65
 """Below this ``1 - erf`` is more than ½ and does not cancel."""
+CHANGE = 0.8
+"""Minus the derivative of the logarithm of the polynomial for ``erfc``, which is ½ to 1.2."""
 
 
 def _constants(x: Value) -> Constants:
@@ -346,19 +347,36 @@ def power(x: Value, y: Value) -> Value:
 # --- error function ----------------------------------------------------------------------
 
 
-def _upper_tail(a: Value, square: Value, rest: Value, factor: Value | float) -> Value:
-    """``factor erfc(a)`` for a ≥ 0 or NaN, where ``square + rest`` is a²."""
+def _upper_tail(
+    a: Value, a_low: Value | None, square: Value, rest: Value, factor: Value | None = None
+) -> Value:
+    """``factor erfc(a + a_low)`` for a ≥ 0 or NaN, where ``square + rest`` is its square.
+
+    With ``q = (a - s) / (a + s)`` it is a polynomial of q over ``a + s``, times ``exp(-a²)``. The
+    polynomial's last step, the quotient and the products carry along what rounding takes from them.
+    """
     c = _constants(a)
     d = a + SPLIT
     u = 1.0 / d
-    error = u.fma(-d, 1.0) - u * (a - (d - SPLIT))  # of u; the result has 1 - q times it, about
-    q = (a - SPLIT) * u
-    scaled = _polynomial(q, c.erfc) * (u * factor)
-    bits, r, lost = _reduce(-square, 2 * a.format.bias, error.fma(1.0 - q, -rest))
+    d_low = a - (d - SPLIT)
+    if a_low is not None:
+        d_low = d_low + a_low
+    error = u.fma(-d, 1.0) - u * d_low  # of u, as a part of it
+    q = u.fma(-2.0 * SPLIT, 1.0)
+    exponent = (1.0 - q).fma(CHANGE * error, error) - rest
+    inner = _polynomial(q, c.erfc[1:])
+    p = q.fma(inner, c.erfc[0])
+    p_low = q.fma(inner, c.erfc[0] - p) + q.fma(c.erfc_low[1], c.erfc_low[0])
+    if factor is not None:
+        u, u_low = _product(u, factor)
+    scaled, low = _product(p, u)
+    low = p_low.fma(u, low)
+    if factor is not None:
+        low = p.fma(u_low, low)
+    bits, r, lost = _reduce(-square, 2 * a.format.bias, exponent)
     first, second = _factors(bits)
-    first = first * scaled
-    result = first.fma(_expm1_of(r, lost), first) * second
-    return (square > -c.lowest).choose(0.0, result)
+    result = scaled.fma(_expm1_of(r, lost), low) + scaled
+    return (square > -c.lowest).choose(0.0, result * first * second)
 
 
 def _erfs(x: Value) -> tuple[Value, Value]:
@@ -366,7 +384,7 @@ def _erfs(x: Value) -> tuple[Value, Value]:
     a = _magnitude(x)
     square, rest = _product(a, a)
     near = x.fma(_polynomial(square, _constants(x).erf), x)
-    return near, _upper_tail(a, square, rest, 1.0)
+    return near, _upper_tail(a, None, square, rest)
 
 
 @function
@@ -389,9 +407,12 @@ def gelu(x: Value) -> Value:
     a = _magnitude(x)
     half = 0.5 * a
     half_square, rest = _product(half, a)
-    z = HALF_ROOT * x
+    root, root_low = _constants(x).half_root
+    z = root * x
     near = x * (0.5 + 0.5 * z.fma(_polynomial(half_square, _constants(x).erf), z))
-    tail = _upper_tail(HALF_ROOT * a, half_square, rest, half)
+    scaled = root * a
+    low = a.fma(root_low, a.fma(root, -scaled))
+    tail = _upper_tail(scaled, low, half_square, rest, half)
     far = (x > 0.0).choose(x, x.constant(0.0)) - tail
     return (half_square < MEDIAN * MEDIAN).choose(near, far)
 
