@@ -52,7 +52,7 @@ class Constants:
         exp(a²) erfc(a) (a + ``SPLIT``) in powers of (a − ``SPLIT``) / (a + ``SPLIT``), for
         a ≥ 0 as far as erfc(a) is not 0.
     erfc_low : tuple of float
-        What rounding took from the first two coefficients of ``erfc``.
+        What rounding took from the first coefficients of ``erfc``.
     two_thirds : tuple of float
         Parts that add up to the constant.
     """
@@ -77,7 +77,7 @@ class Constants:
     cos: tuple[float, ...]
     erf: tuple[float, ...]
     erfc: tuple[float, ...]
-    erfc_low: tuple[float, float]
+    erfc_low: tuple[float, float, float]
     two_thirds: tuple[float, float]
 
 
@@ -137,7 +137,7 @@ CONSTANTS = {
             4.7435867816150235e-08, 1.89861663075745e-09, -5.9941100677622306e-09,
             -1.4042987579320793e-09,
         ),
-        erfc_low=(-8.21123377219635e-17, -3.558398265395256e-17),
+        erfc_low=(-8.21123377219635e-17, -3.558398265395256e-17, -4.5098679258801007e-17),
         two_thirds=(0.6666666666666666, 3.700743415417188e-17),
     ),
     "float32": Constants(
@@ -173,7 +173,7 @@ CONSTANTS = {
             0.1195291206240654, -0.02683994360268116, -0.0012267375132068992,
             0.0030804548878222704, -0.00048258446622639894, -0.00032502610702067614,
         ),
-        erfc_low=(-7.291019397005766e-09, -7.357534621761984e-09),
+        erfc_low=(-7.291019397005766e-09, -7.357534621761984e-09, -2.3777402029060696e-08),
         two_thirds=(0.6666666865348816, -1.9868215517249155e-08),
     ),
 }  # fmt: skip

@@ -34,7 +34,9 @@ __all__ = [
 INFINITY = float("inf")
 NAN = float("nan")
 MEDIAN = 0.65
-"""Below this ``1 - erf`` is more than ½ and does not cancel."""
+"""Below this ``1 - erf`` is exact enough,"""
+UPPER = 0.5
+"""and below this ``1 + erf`` of a negative number."""
 CHANGE = 0.8
 """Minus the derivative of the logarithm of the polynomial for ``erfc``, which is ½ to 1.2."""
 
@@ -162,7 +164,10 @@ def sinh(x: Value) -> Value:
     """The hyperbolic sine."""
     y = _magnitude(x)
     q = _expm1_over(4, y)
-    result = 2.0 * (q + q / q.fma(4.0, 1.0))
+    quotient = q / q.fma(4.0, 1.0)
+    # so written that roundings of the quotient count for little where it is not small
+    near = 4.0 * (q + q).fma(-quotient, q)
+    result = (q < 0.25).choose(near, 2.0 * (q + quotient))
     result = (y > _constants(x).highest + 0.5).choose(INFINITY, result)
     return (y < x.format.epsilon).choose(x, _with_sign_of(result, x))
 
@@ -364,9 +369,11 @@ def _upper_tail(
     error = u.fma(-d, 1.0) - u * d_low  # of u, as a part of it
     q = u.fma(-2.0 * SPLIT, 1.0)
     exponent = (1.0 - q).fma(CHANGE * error, error) - rest
-    inner = _polynomial(q, c.erfc[1:])
+    tail = _polynomial(q, c.erfc[2:])
+    inner = q.fma(tail, c.erfc[1])
+    inner_low = q.fma(tail, c.erfc[1] - inner)
     p = q.fma(inner, c.erfc[0])
-    p_low = q.fma(inner, c.erfc[0] - p) + q.fma(c.erfc_low[1], c.erfc_low[0])
+    p_low = q.fma(inner, c.erfc[0] - p) + q.fma(inner_low, _polynomial(q, c.erfc_low))
     if factor is not None:
         u, u_low = _product(u, factor)
     scaled, low = _product(p, u)
@@ -414,7 +421,7 @@ def gelu(x: Value) -> Value:
     low = a.fma(root_low, a.fma(root, -scaled))
     tail = _upper_tail(scaled, low, half_square, rest, half)
     far = (x > 0.0).choose(x, x.constant(0.0)) - tail
-    return (half_square < MEDIAN * MEDIAN).choose(near, far)
+    return (half_square < UPPER * UPPER).choose(near, far)
 
 
 # --- sine and cosine ---------------------------------------------------------------------
@@ -456,10 +463,30 @@ def cos(x: Value) -> Value:
 
 @function
 def tan(x: Value) -> Value:
-    """The tangent of an argument below ``FAR``."""
-    sine, cosine, quadrant = _circular(x)
-    even = (quadrant & 1).equals(0)
-    return even.choose(sine, -cosine) / even.choose(cosine, sine)
+    """The tangent of an argument below ``FAR``.
+
+    The argument, its sine and its cosine carry along what rounding takes from them.
+    """
+    c = _constants(x)
+    shifted = x.fma(c.two_over_pi, c.rounder)
+    n = shifted - c.rounder
+    exact = n.fma(-c.half_pi[0], x)
+    part, part_low = _product(n, x.constant(c.half_pi[1]))
+    r = exact - part
+    low = n.fma(-c.half_pi[2], ((exact - r) - part) - part_low)
+    square = r * r
+    cube, bend = r * square, square.fma(_polynomial(square, c.cos), -0.5)
+    series = _polynomial(square, c.sin)
+    sine, cosine = cube.fma(series, r), square.fma(bend, 1.0)
+    sine_low = low.fma(cosine, cube.fma(series, r - sine))
+    cosine_low = (-low).fma(sine, square.fma(bend, 1.0 - cosine))
+    even = (shifted.bits() & 1).equals(0)
+    above, above_low = even.choose(sine, -cosine), even.choose(sine_low, -cosine_low)
+    below, below_low = even.choose(cosine, sine), even.choose(cosine_low, sine_low)
+    inverse = 1.0 / below
+    result = above * inverse
+    rest = (-result).fma(below_low, (-result).fma(below, above) + above_low)
+    return rest.fma(inverse, result)
 
 
 @condition
