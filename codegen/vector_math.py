@@ -465,7 +465,7 @@ def cos(x: Value) -> Value:
 def tan(x: Value) -> Value:
     """The tangent of an argument below ``FAR``.
 
-    The argument, its sine and its cosine carry along what rounding takes from them.
+    The sine carries along what rounding takes from the argument and from the cosine.
     """
     c = _constants(x)
     shifted = x.fma(c.two_over_pi, c.rounder)
@@ -475,18 +475,13 @@ def tan(x: Value) -> Value:
     r = exact - part
     low = n.fma(-c.half_pi[2], ((exact - r) - part) - part_low)
     square = r * r
-    cube, bend = r * square, square.fma(_polynomial(square, c.cos), -0.5)
-    series = _polynomial(square, c.sin)
-    sine, cosine = cube.fma(series, r), square.fma(bend, 1.0)
-    sine_low = low.fma(cosine, cube.fma(series, r - sine))
-    cosine_low = (-low).fma(sine, square.fma(bend, 1.0 - cosine))
+    bend = square.fma(_polynomial(square, c.cos), -0.5)
+    cosine = square.fma(bend, 1.0)
+    # over the cosine, for which it counts, too; and what rounding takes from the cosine
+    low = (-r).fma(square.fma(bend, 1.0 - cosine), low.fma(0.5 * square, low))
+    sine = (r * square).fma(_polynomial(square, c.sin), low) + r
     even = (shifted.bits() & 1).equals(0)
-    above, above_low = even.choose(sine, -cosine), even.choose(sine_low, -cosine_low)
-    below, below_low = even.choose(cosine, sine), even.choose(cosine_low, sine_low)
-    inverse = 1.0 / below
-    result = above * inverse
-    rest = (-result).fma(below_low, (-result).fma(below, above) + above_low)
-    return rest.fma(inverse, result)
+    return even.choose(sine, -cosine) / even.choose(cosine, sine)
 
 
 @condition
