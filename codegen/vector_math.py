@@ -35,7 +35,7 @@ INFINITY = float("inf")
 NAN = float("nan")
 MEDIAN = 0.65
 """Below this ``1 - erf`` is exact enough,"""
-UPPER = 0.5
+UPPER = 0.4
 """and below this ``1 + erf`` of a negative number."""
 CHANGE = 0.8
 """Minus the derivative of the logarithm of the polynomial for ``erfc``, which is ½ to 1.2."""
