@@ -61,11 +61,11 @@ def small(monkeypatch):
     monkeypatch.setattr(importlib.import_module("codegen.passes.sharing"), "SHARE_WORK", 200)
 
 
-def cut_bodies(monkeypatch):
+def cut_bodies(monkeypatch, size):
     """Short bodies are cut into functions, too."""
     split = importlib.import_module("codegen.passes.split")
-    monkeypatch.setattr(split, "LIMIT", 4)
-    monkeypatch.setattr(split, "SIZE", 3)
+    monkeypatch.setattr(split, "LIMIT", size + 1)
+    monkeypatch.setattr(split, "SIZE", size)
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["", "cut"])
@@ -73,7 +73,7 @@ def cut_bodies(monkeypatch):
 @pytest.mark.parametrize("name", GRAPHS)
 def test_shared_products_mean_the_same(small, name, order, cut, monkeypatch):
     if cut:
-        cut_bodies(monkeypatch)
+        cut_bodies(monkeypatch, 3)
     random = np.random.default_rng(0)
     expressions = GRAPHS[name]
     used = {s for e in expressions for s in sd.language.as_expression(e).free_symbols}
@@ -184,12 +184,12 @@ def test_the_parts_of_threads_are_all(extent):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "cut"), [("float32", False), ("float64", False), ("float64", True)]
+    ("dtype", "cut"), [("float32", 0), ("float64", 0), ("float64", 3), ("float64", 13)]
 )
 def test_training_with_shared_products(dtype, cut, monkeypatch):
     """The same bits for any number of threads; one step is that of the formula."""
     if cut:
-        cut_bodies(monkeypatch)
+        cut_bodies(monkeypatch, cut)
     monkeypatch.setattr(importlib.import_module("codegen.training"), "STEP_WORK", 0)
     used = []
     bind = TrainingKernel.bind

@@ -616,9 +616,9 @@ class Walk:
 
     def _split(self, body: list[Statement]) -> None:
         """Elements go to threads in turn; single values to the first thread."""
+        self._visible = ("tid", "nth", "chunks")
         for s in body:
             if isinstance(s, Block):
-                self._visible = ("tid", "nth", "chunks")
                 self.statement(s, 1)
             elif isinstance(s, Loop):
                 if s.formula:
@@ -635,9 +635,9 @@ class Walk:
         ``passes.sharing`` has seen to it that a statement here can be divided, or that no other
         thread reads what it writes.
         """
+        self._visible = ("tid", "nth")
         for s in body:
             if isinstance(s, Block):
-                self._visible = ("tid", "nth")
                 self.statement(s, 1)
                 continue
             place = who(s)

@@ -71,9 +71,23 @@ class _Group:
     """Statements that need no barrier between them."""
 
     parts: list[_Part] = field(default_factory=list)
+    _touching: dict[Buffer, list[_Part]] = field(default_factory=dict)
+    _writing: dict[Buffer, list[_Part]] = field(default_factory=dict)
+
+    def add(self, part: _Part) -> None:
+        self.parts.append(part)
+        for buffer, written in part.summary.written.items():
+            self._touching.setdefault(buffer, []).append(part)
+            if written:
+                self._writing.setdefault(buffer, []).append(part)
 
     def takes(self, part: _Part) -> bool:
-        return all(_together(earlier, part) for earlier in self.parts)
+        """Whether a part may follow without a barrier: what nobody writes keeps nobody apart."""
+        return all(
+            _together(earlier, part)
+            for buffer, written in part.summary.written.items()
+            for earlier in (self._touching if written else self._writing).get(buffer, ())
+        )
 
 
 def share(phase: Phase, names: Names, buffers: list[Buffer]) -> list[Phase] | None:
@@ -95,10 +109,11 @@ def share(phase: Phase, names: Names, buffers: list[Buffer]) -> list[Phase] | No
         waiting = [w for w in waiting if w not in needed]
         if not all(groups[-1].takes(p) for p in (*needed, part)):
             groups.append(_Group())
-        groups[-1].parts += needed
+        for earlier in needed:
+            groups[-1].add(earlier)
         if not groups[-1].takes(part):  # it replaces what the others read
             groups.append(_Group())
-        groups[-1].parts.append(part)
+        groups[-1].add(part)
     if not _closed(groups):
         return None
     result = []
@@ -129,8 +144,12 @@ def who(statement: Statement) -> str:
 
 def meet(statements: Sequence[Statement]) -> bool:
     """Whether, without a barrier, one thread may read or write what another one writes."""
-    parts = [_part(s) for s in statements]
-    return not all(_together(a, b) for k, b in enumerate(parts) for a in parts[:k])
+    group = _Group()
+    for part in map(_part, statements):
+        if not group.takes(part):
+            return True
+        group.add(part)
+    return False
 
 
 def _work(statement: Statement) -> int:
