@@ -227,9 +227,7 @@ def test_error_of_powers(dtype):
         exact = [mp.power(float(a), mp.mpf(float(b))) for a, b in zip(x, y, strict=True)]
         errors = [error(g, e, dtype) for g, e in zip(powers(x, y), exact, strict=True)]
     worst = int(np.argmax(errors))
-    assert errors[worst] <= 2, (
-        f"power({x[worst]!r}, {y[worst]!r}) is off by {errors[worst]:.2f}"
-    )
+    assert errors[worst] <= 2, f"power({x[worst]!r}, {y[worst]!r}) is off by {errors[worst]:.2f}"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
