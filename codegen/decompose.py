@@ -47,7 +47,33 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
             return node
         return apply(node.operation, *inputs, attributes=node.attributes)
 
-    return [_copied(r) if r.row.kind == "leaf" else r for r in rebuild(roots, transform)]
+    results = rebuild(rebuild(roots, transform), _outside)
+    return [_copied(r) if r.row.kind == "leaf" else r for r in results]
+
+
+def _outside(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """Leading axes of size 1 are added last: a sum that keeps its axes is the one that does not.
+
+    A normalisation over the batch computes both, for itself and for its moving averages.
+    """
+    if node.operation == "sum" and node.attributes == (tuple(range(len(node.attributes[0]))), True):
+        return reshape(apply("sum", *inputs, attributes=(node.attributes[0], False)), node.shape)
+    if node.row.kind == "elementwise" and node.shape:
+        plain = tuple(map(_without_leading, inputs))
+        if plain != inputs:
+            return reshape(apply(node.operation, *plain, attributes=node.attributes), node.shape)
+    if inputs == node.inputs:
+        return node
+    return apply(node.operation, *inputs, attributes=node.attributes)
+
+
+def _without_leading(x: Node) -> Node:
+    """What a reshape has put axes of size 1 in front of."""
+    if x.operation != "reshape":
+        return x
+    (inner,) = x.inputs
+    added = x.rank - inner.rank
+    return inner if added > 0 and x.shape == (*(1,) * added, *inner.shape) else x
 
 
 def _copied(leaf: Node) -> Node:

@@ -6,6 +6,7 @@ import sympy as sp
 from loops import Loops
 
 import symdiff as sd
+from codegen.decompose import decompose
 from codegen.interpret import interpret
 from codegen.loop_ir import (
     Buffer,
@@ -24,6 +25,7 @@ from codegen.loop_ir import (
 )
 from codegen.passes import PASSES, run_pass
 from codegen.verify import InvalidLoopIR, verify
+from symdiff.bridge import to_graph
 from symdiff.language import index
 
 X, Y = sd.tensor("X", "n", 4), sd.tensor("Y", "n", 4)
@@ -333,3 +335,14 @@ def test_broken_phases_are_refused(problem):
 def test_rows_need_a_number_of_rows():
     with pytest.raises(InvalidLoopIR, match="without rows"):
         verify([by_rows(loop("r", Store(vector(row_axis=0), at("r"), real(1))))], ["n"], None)
+
+
+def test_a_normalisation_sums_once_for_itself_and_for_its_averages():
+    """Sums that keep their axes are those that do not; what is made of them, too."""
+    X = sd.tensor("X", "n", 20)
+    kept, plain = sd.mean(X, axis=0, keepdims=True), sd.mean(X, axis=0)
+    centred = sd.sum(sd.tanh(X - kept), axis=0), sd.sum(sd.tanh(X - plain), axis=0)
+    both = decompose([to_graph(e) for e in centred])
+    assert both[0] is both[1]
+    (result,) = decompose([to_graph(sd.tanh(kept))])
+    assert str(result.shape) == "(1, 20)"
