@@ -27,7 +27,7 @@ ENTRY = "symdiff_run"
 
 _ATTRIBUTES = {
     "helper": " alwaysinline nounwind",
-    "phase": " alwaysinline nounwind",
+    "phase": " noinline nounwind",
     "part": " noinline nounwind",
     "entry": " nounwind",
 }
