@@ -41,6 +41,10 @@ def decompose(roots: Sequence[Node]) -> list[Node]:
         if node.operation in ("argmax", "argmin") and len(node.attributes[0]) > 1:
             flat = reshape(inputs[0], (product(inputs[0].shape),))
             return reshape(apply(node.operation, flat, attributes=((0,), False)), node.shape)
+        if node.operation == "multiply" and len(inputs) == 2:
+            return _divided_early(node, inputs)
+        if node.operation == "sum" and (whole := _whole_sum(node, inputs[0])) is not None:
+            return whole
         if node.row.kind == "elementwise" and len(inputs) > OPERANDS:
             return _chain(node, inputs)
         if inputs == node.inputs:
@@ -74,6 +78,29 @@ def _without_leading(x: Node) -> Node:
     (inner,) = x.inputs
     added = x.rank - inner.rank
     return inner if added > 0 and x.shape == (*(1,) * added, *inner.shape) else x
+
+
+def _divided_early(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """``g * (w / s)`` as ``(g / s) * w``, where that takes fewer quotients.
+
+    The adjoint of a maximum divides what comes back among the elements that attain it.
+    """
+    for g, share in (inputs, inputs[::-1]):
+        if share.operation == "divide" and share.dtype == g.dtype == "real":
+            w, s = share.inputs
+            if g.shape == s.shape != w.shape == node.shape:
+                return apply("multiply", apply("divide", g, s), w)
+    return node if inputs == node.inputs else apply("multiply", *inputs)
+
+
+def _whole_sum(node: Node, x: Node) -> Node | None:
+    """A sum of a sum over the leading axis as one sum: of images, memory is read in order."""
+    axes, keepdims = node.attributes
+    if x.operation != "sum" or x.attributes != ((0,), False) or x.rank < 2:
+        return None
+    inner = (0, *(a + 1 for a in axes))
+    whole = apply("sum", x.inputs[0], attributes=(inner, False))
+    return reshape(whole, node.shape) if keepdims else whole
 
 
 def _copied(leaf: Node) -> Node:

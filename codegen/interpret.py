@@ -8,6 +8,7 @@ one that is read before it is written is an error, and so is an index out of bou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -278,10 +279,20 @@ class Interpreter:
                 place = self._place(s.c, i, j)
                 self._store(s.c.buffer, place, total)
 
-    def _place(self, matrix: Matrix, row: int, column: int) -> tuple[Const, Const]:
+    def _place(self, matrix: Matrix, row: int, column: int) -> tuple[Const, ...]:
         """The index of an entry in the buffer."""
         place = (column, row) if matrix.transposed else (row, column)
-        return Const(place[0], "int"), Const(place[1], "int")
+        shape = matrix.buffer.shape
+        if not matrix.lead and len(shape) == 2:
+            return Const(place[0], "int"), Const(place[1], "int")
+        inner = [int(self.value(e, "int")) for e in shape[1:]]
+        first, *rest = [*(int(self.value(i, "int")) for i in matrix.lead), *[0] * len(shape)]
+        flat = place[0] * inner[-1] + place[1]
+        for i, axis in zip(rest, range(len(inner)), strict=False):
+            flat += i * math.prod(inner[axis + 1 :])
+        index = [first + flat // math.prod(inner)]
+        index += np.unravel_index(flat % math.prod(inner), inner)
+        return tuple(Const(int(i), "int") for i in index)
 
     def _entry(self, matrix: Matrix, row: int, column: int) -> Any:
         return self._load(matrix.buffer, self._place(matrix, row, column))

@@ -51,6 +51,9 @@ SPACES = {
 ROW = "row"
 """The counter of loops over the rows of a batch."""
 
+LANE = "lane"
+"""What the counters begin with of loops that become vectors, over the channels of images."""
+
 
 @dataclass(eq=False)
 class Buffer:
@@ -74,6 +77,8 @@ class Buffer:
     array, offset : str, Expr
         The argument of the kernel that holds the buffer, and where it starts there; set by
         ``layout``.
+    order : tuple of int or None
+        The order in which memory is to have the axes; None once it has, see ``arrange``.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Buffer:
     slot: int | None = None
     array: str = ""
     offset: Expr | None = None
+    order: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
         return f"{self.space} {self.name}[{', '.join(map(text, self.shape))}]"
@@ -130,6 +136,9 @@ class Call:
 
 Expr = Const | Var | Load | Call
 
+WHOLE = Var(":", "int")
+"""In an index, all of an axis."""
+
 
 @dataclass
 class Store:
@@ -173,15 +182,31 @@ class Loop:
 
 @dataclass
 class Matrix:
-    """A whole buffer with two axes, or its transpose."""
+    """A whole buffer with two axes, or its transpose.
+
+    With ``lead``, that part of a buffer that begins at an index of its first axes: the last axis
+    is that of the columns, all others count the rows.
+    """
 
     buffer: Buffer
     transposed: bool = False
+    lead: tuple[Expr, ...] = ()
 
     @property
     def stride(self) -> Expr:
         """The distance of two rows of the buffer."""
-        return self.buffer.shape[1]
+        return self.buffer.shape[-1]
+
+    @property
+    def index(self) -> tuple[Expr, ...] | None:
+        """The index of what is accessed, None for all of the buffer."""
+        if not self.lead:
+            return None
+        return (*self.lead, *[WHOLE] * (len(self.buffer.shape) - len(self.lead)))
+
+    def moved(self, buffer: Buffer, index: tuple[Expr, ...]) -> Matrix:
+        """The same matrix, at another place."""
+        return Matrix(buffer, self.transposed, tuple(i for i in index if i != WHOLE))
 
 
 @dataclass
@@ -352,7 +377,8 @@ def expressions(statement: Statement) -> list[Expr]:
     if isinstance(statement, Block):
         return []
     matrices = (statement.a, statement.b, statement.c)
-    return [statement.m, statement.n, statement.k, *(m.stride for m in matrices)]
+    sizes = [statement.m, statement.n, statement.k, *(m.stride for m in matrices)]
+    return [*sizes, *(i for m in matrices for i in m.lead)]
 
 
 def walk(expression: Expr) -> Iterator[Expr]:
@@ -411,8 +437,13 @@ def map_statement(statement: Statement, function: Callable[[Expr], Expr | None])
             sizes = tuple(map(new, statement.sizes))
             return Routine(statement.name, statement.buffers, sizes, statement.formula)
         case Gemm():
+
+            def at(matrix: Matrix) -> Matrix:
+                lead = tuple(map(new, matrix.lead))
+                return Matrix(matrix.buffer, matrix.transposed, lead) if lead else matrix
+
             return Gemm(
-                statement.c, statement.a, statement.b,
+                at(statement.c), at(statement.a), at(statement.b),
                 new(statement.m), new(statement.n), new(statement.k),
                 statement.accumulate, statement.formula,
             )  # fmt: skip
@@ -422,9 +453,15 @@ def rewritten_targets(
     body: list[Statement],
     place: Callable[[Buffer, tuple[Expr, ...]], tuple[Buffer, tuple[Expr, ...]]],
 ) -> list[Statement]:
-    """A copy of a body that writes elsewhere."""
+    """A copy of a body that writes elsewhere; parts of buffers in products are elsewhere, too."""
     result: list[Statement] = []
     for s in body:
+        if isinstance(s, Gemm):
+            c, a, b = (
+                m if m.index is None else m.moved(*place(m.buffer, m.index))
+                for m in (s.c, s.a, s.b)
+            )
+            s = Gemm(c, a, b, s.m, s.n, s.k, s.accumulate, s.formula)
         if isinstance(s, Store):
             s = Store(*place(s.buffer, s.index), s.value, s.formula)
         elif isinstance(s, Update):

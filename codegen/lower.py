@@ -15,6 +15,9 @@ from typing import Any
 from symdiff.errors import UnsupportedOperation
 from symdiff.graph import Node
 
+from .arrange import arrange, in_memory_order, lanes
+from .channels import Images, plan_images
+from .convolutions import PRODUCTS
 from .decompose import DECOMPOSED, decompose
 from .elements import ELEMENTS, symbol_element
 from .formula import formula
@@ -34,6 +37,8 @@ from .loop_ir import (
     const,
     nested,
     neutral,
+    plus,
+    times,
 )
 from .names import Names
 from .nests import NESTS
@@ -41,6 +46,7 @@ from .recurrence import lower_recurrence
 from .rows import row_axis
 from .schedule import Schedule, operand_source, schedule
 from .sizes import SizeTable
+from .windows import CONVOLUTIONS
 
 Index = tuple[Expr, ...]
 
@@ -91,6 +97,8 @@ class Lowering:
         self.symbols = symbols
         roots = decompose([o.node for o in outputs])
         self.plan: Schedule = schedule(roots, rows, gemm, few)
+        self.images = plan_images(self.plan.order, rows) if gemm else Images({}, {})
+        self.prologue: list[Statement] | None = None
         self.buffers: dict[Node, Buffer] = {}
         self.constants: dict[Node, Buffer] = {}
         self.extra: list[Buffer] = []
@@ -107,6 +115,7 @@ class Lowering:
             buffer.dtype = output.dtype or buffer.dtype
             self._targets.setdefault(root, []).append(buffer)
         self.phases = self._lower()
+        arrange(self.phases)
 
     # --- buffers -------------------------------------------------------------------------
 
@@ -115,6 +124,8 @@ class Lowering:
         buffer = Buffer(self.names.new(wish), shape, node.dtype, space)
         axis = row_axis(node, self.rows)
         buffer.row_axis = axis if axis is not None and axis >= 0 else None
+        if space in ("private", "shared", "partial"):
+            buffer.order = self.images.orders.get(node)
         self.extra.append(buffer)
         return buffer
 
@@ -211,15 +222,18 @@ class Lowering:
             self._let(node)
         body: list[Statement] = []
         self._statements = body
+        self.prologue = prologue
         combines: list[Statement] = []
         for node in nodes:
             self._compute(node, combines)
+        self.prologue = None
         if not self.single:
             self._write_back()
         wish = "update" if self.in_place else self.wish
         gemm = any(n in self.plan.gemms for n in nodes)
         phase = Phase(self.names.new(wish), "rows", body, tile=TILE if gemm else None)
         phase.prologue = prologue
+        self._note_images(phase, nodes)
         result = [phase]
         if combines:
             result.append(Phase(self.names.new("combine"), "combine", combines))
@@ -227,6 +241,15 @@ class Lowering:
             del self.buffers[node]
         self._tiles.clear()
         return result
+
+    def _note_images(self, phase: Phase, nodes: list[Node]) -> None:
+        """Say in which form the convolutions of a phase are computed, and why."""
+        count = sum(n.operation in CONVOLUTIONS for n in nodes)
+        if not count or not self.images.why:
+            return
+        form = "products of patches" if self.images.products else "direct loops"
+        word = "convolution" if count == 1 else "convolutions"
+        phase.note(f"{count} {word} as {form}", self.images.why)
 
     def _scalar_symbols(self, nodes: list[Node]) -> list[Node]:
         """Symbols without axes that a phase reads: loaded once, not in every row."""
@@ -376,6 +399,10 @@ class Lowering:
             self._gemm(node, buffer, text)
             return
         build = NESTS.get(node.operation)
+        if node in self.images.products:
+            build = PRODUCTS[node.operation]
+        elif node.operation == "reshape" and self._flatten(node, buffer, row, text):
+            return
         if build is not None:
             build(self, node, buffer, row, text)
             return
@@ -391,11 +418,25 @@ class Lowering:
         text: str,
         row: int | None,
     ) -> None:
-        """Loops over a shape, the row axis outermost."""
+        """Loops over a shape, the row axis outermost; over images in the order of memory."""
         order = sorted(range(len(counters)), key=lambda a: a != row)
-        self._statements.append(
-            nested([counters[a] for a in order], [shape[a] for a in order], body, text)
-        )
+        order = in_memory_order(order, counters, body)
+        nest = nested([counters[a] for a in order], [shape[a] for a in order], body, text)
+        self._statements.append(lanes(nest, self.names))
+
+    def _flatten(self, node: Node, buffer: Buffer, row: int | None, text: str) -> bool:
+        """Copy images into rows of numbers, in the order in which images lie in memory."""
+        (x,) = node.inputs
+        source = self.buffers.get(x)
+        if source is None or source.order is None or node.rank != 2 or node.shape[0] != x.shape[0]:
+            return False
+        counters, index = self._counters(source.shape, row)
+        flat: Expr = const(0)
+        for extent, i in zip(source.shape[1:], index[1:], strict=True):
+            flat = plus(times(flat, extent), i)
+        store: list[Statement] = [Store(buffer, (index[0], flat), Load(source, index), text)]
+        self._emit(counters, source.shape, store, text, row)
+        return True
 
     def _emit_or_extend(
         self,

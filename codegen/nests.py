@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from .loop_ir import (
     neutral,
 )
 from .matrices import MATRIX_NESTS
+from .passes.unroll import WINDOW
 from .rows import row_axis
 from .windows import WINDOW_NESTS
 
@@ -50,7 +52,7 @@ def _accumulate_rows(
     update = Update(buffer, target, operation, value, text)
     counters = [row, *(c for c, _ in inner)]
     shape = [low.sizes.expression(low.rows), *(e for _, e in inner)]
-    low._statements.append(nested(counters, shape, [update], text))
+    low._emit(counters, shape, [update], text, 0)
 
 
 def _reduce(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
@@ -70,6 +72,13 @@ def _reduce(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
         assert own is not None
         inner = [(counters[a], shape[a]) for a in range(x.rank) if a != own]
         _accumulate_rows(low, buffer, operation, "row", inner, kept, value, text)
+        return
+    if _over_images(low, x, axes, shape):
+        start: list[Statement] = [Store(buffer, kept, neutral(operation, node.dtype))]
+        outer = [a for a in range(x.rank) if a not in axes]
+        position = None if own is None else outer.index(own)
+        low._emit([counters[a] for a in outer], [shape[a] for a in outer], start, "", position)
+        low._emit(counters, shape, [Update(buffer, kept, operation, value, text)], text, own)
         return
     total = Buffer(low.names.new("total"), [], node.dtype, "scalar")
     low.extra.append(total)
@@ -92,6 +101,14 @@ def _reduce(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
     low._emit_or_extend(
         [counters[a] for a in outer], [shape[a] for a in outer], body, text, position
     )
+
+
+def _over_images(low: Lowering, x: Node, axes: Sequence[int], shape: Sequence[Expr]) -> bool:
+    """Whether many places of an image are reduced: the channels stay inside, as vectors."""
+    if low.images.orders.get(x) is None or {0, 1} & set(axes):
+        return False
+    extents = [shape[a] for a in axes]
+    return math.prod(e.value if isinstance(e, Const) else WINDOW + 1 for e in extents) > WINDOW
 
 
 def _prod(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:

@@ -157,9 +157,11 @@ class _Check:
     def gemm(self, s: Gemm) -> None:
         for matrix in (s.a, s.b, s.c):
             self.buffer(matrix.buffer)
-            if len(matrix.buffer.shape) != 2 or matrix.buffer.dtype != "real":
+            axes = len(matrix.buffer.shape) - len(matrix.lead)
+            if axes < (1 if matrix.lead else 2) or matrix.buffer.dtype != "real":
                 self.fail(f"{matrix.buffer} is no matrix of real numbers")
-            self.expression(matrix.stride)
+            for e in (matrix.stride, *matrix.lead):
+                self.expression(e)
         for size in (s.m, s.n, s.k):
             self.expression(size)
         c = s.c.buffer

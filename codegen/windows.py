@@ -14,6 +14,7 @@ import sympy as sp
 
 from symdiff.graph import Node
 
+from .arrange import lanes
 from .loop_ir import (
     Buffer,
     Call,
@@ -26,6 +27,7 @@ from .loop_ir import (
     Update,
     Var,
     const,
+    nested,
     times,
 )
 from .loop_ir import plus as add
@@ -166,9 +168,40 @@ def window_element(low: Lowering, node: Node, index: tuple[Expr, ...]) -> Expr:
     return low.value(x, (*index[:lead], *_at(strides, places, offsets)))
 
 
+def _overlap_images(
+    low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str
+) -> None:
+    """For each window, channels inside; windows that lie side by side write each element once."""
+    (g,) = node.inputs
+    strides, _ = node.attributes
+    count = len(strides)
+    lead = node.rank - count
+    places, window = g.shape[lead : lead + count], g.shape[lead + count :]
+    sizes = zip(node.shape[lead:], places, window, strides, strict=True)
+    if any(size != n * w or w != s for size, n, w, s in sizes):
+        zero, index = low._counters(buffer.shape, row)
+        low._emit(zero, buffer.shape, [Store(buffer, index, _zero(buffer))], "", row)
+    shape = [low.sizes.expression(d) for d in g.shape]
+    counters, index = low._counters(shape, row)
+    target = (*index[:lead], *_at(strides, index[lead : lead + count], index[lead + count :]))
+    value = low.value(g, index)
+    add_up = any(w > s for w, s in zip(window, strides, strict=True))
+    body: Statement = (
+        Update(buffer, target, "add", value, text)
+        if add_up
+        else Store(buffer, target, value, text)
+    )
+    order = [0, *range(lead, lead + count), *range(1, lead), *range(lead + count, g.rank)]
+    nest = nested([counters[a] for a in order], [shape[a] for a in order], [body], text)
+    low._statements.append(lanes(nest, low.names))
+
+
 def _overlap_add(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
     (g,) = node.inputs
     strides, _ = node.attributes
+    if buffer.order is not None:
+        _overlap_images(low, node, buffer, row, text)
+        return
     lead = node.rank - len(strides)
     inner = [low.sizes.expression(d) for d in g.shape[lead:]]
     count = len(strides)

@@ -341,10 +341,17 @@ class Walk:
         if self._direct(buffer):
             array = buffer.array if self._copy_start(buffer) is None else f"{buffer.array}_own"
             return f"{array}[{self.text(self._offset(buffer))}]"
-        if buffer.space == "private" and buffer.row_axis is not None:
-            row = Call("subtract", (index[buffer.row_axis], Var("tile_first", "int")), "int")
-            index = (*index[: buffer.row_axis], row, *index[buffer.row_axis + 1 :])
-        return f"{buffer.name}[{self.text(flat_index(buffer, index), 'int')}]"
+        position = flat_index(buffer, self._in_tile(buffer, index))
+        return f"{buffer.name}[{self.text(position, 'int')}]"
+
+    @staticmethod
+    def _in_tile(buffer: Buffer, index: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        """An index whose row counts from the first of the tile, where a buffer holds a tile."""
+        axis = buffer.row_axis
+        if buffer.space != "private" or axis is None:
+            return index
+        row = Call("subtract", (index[axis], Var("tile_first", "int")), "int")
+        return (*index[:axis], row, *index[axis + 1 :])
 
     # --- statements ----------------------------------------------------------------------
 
@@ -447,6 +454,12 @@ class Walk:
         """The pointer to a matrix, or to its row ``first``."""
         buffer = matrix.buffer
         offset: Expr = const(0)
+        if matrix.lead:
+            rest = [const(0)] * (len(buffer.shape) - len(matrix.lead))
+            offset = flat_index(buffer, self._in_tile(buffer, (*matrix.lead, *rest)))
+            if first is not None:
+                offset = plus(offset, times(first, matrix.stride))
+            return f"at({buffer.name}, {self.text(offset)})"
         if first is not None:
             offset = first if matrix.transposed else times(first, matrix.stride)
         whole = buffer.space != "private" and buffer.row_axis is not None

@@ -93,7 +93,7 @@ def _visits(
                 yield buffer, None, path, True
         elif isinstance(s, Gemm):
             for matrix in (s.a, s.b, s.c):
-                yield matrix.buffer, None, path, matrix is s.c
+                yield matrix.buffer, matrix.index, path, matrix is s.c
         elif isinstance(s, Loop):
             yield from _visits(s.body, (*path, (id(s), s.counter)))
 

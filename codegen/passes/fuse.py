@@ -76,8 +76,8 @@ class Summary:
                 self._access(buffer, None, True)
         elif isinstance(s, Gemm):
             for matrix in (s.a, s.b):
-                self._access(matrix.buffer, None, False)
-            self._access(s.c.buffer, None, True)
+                self._access(matrix.buffer, matrix.index, False)
+            self._access(s.c.buffer, s.c.index, True)
 
     def _access(
         self, buffer: Buffer, index: tuple[Expr, ...] | None, written: bool, operation: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..loop_ir import (
+    LANE,
     ROW,
     Buffer,
     Const,
@@ -42,8 +43,13 @@ def _size(body: list[Statement], extent: int) -> int:
 def _iterations(loop: Loop, extent: int) -> int | None:
     """The iterations of a loop that is tiny, else None.
 
-    Several rows stay a loop: LLVM makes them the lanes of a vector.
+    Several rows stay a loop: LLVM makes them the lanes of a vector. So do channels, and loops
+    around them.
     """
+    if loop.extent != const(1) and any(
+        isinstance(s, Loop) and s.counter.startswith(LANE) for s in statements([loop])
+    ):
+        return None
     if not isinstance(loop.extent, Const) or loop.extent.value > extent:
         return None
     rows = loop.counter == ROW and loop.extent.value > 1
