@@ -111,6 +111,7 @@ def arrange(phases: list[Phase]) -> None:
     def read(e: Expr) -> Expr | None:
         return Load(*place(e.buffer, e.index)) if isinstance(e, Load) else None
 
+    _set_apart(phases)
     for phase in phases:
         for name in ("prologue", "before", "body", "after"):
             body = [map_statement(s, read) for s in getattr(phase, name)]
@@ -120,6 +121,19 @@ def arrange(phases: list[Phase]) -> None:
         if buffer.row_axis is not None:
             buffer.row_axis = order.index(buffer.row_axis)
         buffer.order = None
+
+
+def _set_apart(phases: list[Phase]) -> None:
+    """Work memory that loops over channels touch is apart from the rest."""
+    for s in (s for p in phases for s in statements(p.body)):
+        if not isinstance(s, Loop) or not s.counter.startswith(LANE):
+            continue
+        for inner in statements(s.body):
+            touched = [load.buffer for load in loads(inner)]
+            if isinstance(inner, (Store, Update)):
+                touched.append(inner.buffer)
+            for buffer in touched:
+                buffer.alone |= buffer.space == "private" and bool(buffer.shape)
 
 
 def _moved(body: list[Statement], place) -> list[Statement]:

@@ -79,6 +79,9 @@ class Buffer:
         ``layout``.
     order : tuple of int or None
         The order in which memory is to have the axes; None once it has, see ``arrange``.
+    alone : bool
+        Work memory that is an array of its own: a compiler then knows that a loop over channels
+        does not read what it writes, and makes vectors of it.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Buffer:
     array: str = ""
     offset: Expr | None = None
     order: tuple[int, ...] | None = None
+    alone: bool = False
 
     def __repr__(self) -> str:
         return f"{self.space} {self.name}[{', '.join(map(text, self.shape))}]"
