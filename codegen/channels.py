@@ -30,8 +30,8 @@ COPY = 2
 LEAST_WORK = 4096
 """Multiplications of an image below which a call of a matrix kernel is not worth it."""
 
-STRIP_ELEMENTS = 1 << 14
-"""Elements of the patches that are laid out at a time, if possible: they stay in cache."""
+STRIP_ELEMENTS = 1 << 16
+"""Elements of the patches that are laid out at a time, if possible: they stay in the second cache."""
 
 SPREAD = {
     *CONVOLUTIONS, "windows", "overlap_add", "max", "min", "sum", "prod", "index_add", "index",
@@ -137,31 +137,35 @@ def plan_images(order: Sequence[Node], rows: Any) -> Images:
     return Images(sizes, _orders(order, sizes), why)
 
 
+def image_order(spatial: int, rank: int) -> tuple[int, ...]:
+    """The axes of images in memory: places, then channels, then what belongs to a place."""
+    return (0, *range(2, spatial + 2), 1, *range(spatial + 2, rank))
+
+
 def _orders(order: Sequence[Node], products: dict[Node, Geometry]) -> dict[Node, tuple[int, ...]]:
-    """The order of the axes, channels behind the places, wherever images go."""
+    """The order of the axes wherever images go, and for sums of kernels."""
     known = set(order)
     readers = consumers(order)
-    spatial = len(next(iter(products.values())).places)
     batch = next(iter(products)).inputs[0].shape[0]
 
-    def is_image(n: Node) -> bool:
+    def is_image(n: Node, spatial: int) -> bool:
         return n.rank >= spatial + 2 and n.shape[0] == batch and isinstance(n.shape[1], int)
 
     def passes(n: Node) -> bool:
         return n.row.kind == "elementwise" or n.operation in SPREAD
 
-    stack = [m for n in products for m in (n, *n.inputs) if is_image(m)]
-    found: set[Node] = set()
+    stack = [(m, len(g.places)) for n, g in products.items() for m in (n, *n.inputs)]
+    found: dict[Node, int] = {}
     while stack:
-        node = stack.pop()
-        if node in found or node not in known:
+        node, spatial = stack.pop()
+        if node in found or node not in known or not is_image(node, spatial):
             continue
-        found.add(node)
+        found[node] = spatial
         if passes(node):
-            stack += [i for i in node.inputs if is_image(i)]
-        stack += [r for r in readers.get(node, ()) if passes(r) and is_image(r)]
-    return {
-        n: (0, *range(2, spatial + 2), 1, *range(spatial + 2, n.rank))
-        for n in order
-        if n in found and n.row.kind != "leaf"
-    } | {n: (*range(2, spatial + 2), 1, 0) for n in products if n.operation == "convolve_kernel"}
+            stack += [(i, spatial) for i in node.inputs]
+        stack += [(r, spatial) for r in readers.get(node, ()) if passes(r)]
+    result = {n: image_order(s, n.rank) for n, s in found.items() if n.row.kind != "leaf"}
+    for node, sizes in products.items():
+        if node.operation == "convolve_kernel":
+            result[node] = (*range(2, len(sizes.window) + 2), 1, 0)
+    return result

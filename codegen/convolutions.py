@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from symdiff.graph import Node
 
 from .arrange import FEW
-from .channels import Geometry
+from .channels import Geometry, image_order
 from .loop_ir import (
     LANE,
     Buffer,
@@ -84,6 +84,10 @@ class _Convolution:
     def _contiguous(self) -> bool:
         """Whether elements of a patch lie beside each other, rather than those of places."""
         return self.sizes.channels >= FEW
+
+    def lies(self, buffer: Buffer) -> bool:
+        """Whether memory holds images so that the channels of places are rows of a matrix."""
+        return buffer.order == image_order(len(self.sizes.places), len(buffer.shape))
 
     # --- places --------------------------------------------------------------------------
 
@@ -156,7 +160,7 @@ class _Convolution:
         """The channels of the places of a strip as a matrix, copied where memory has another."""
         low = self.low
         buffer = low.buffers.get(node)
-        if buffer is not None and buffer.order is not None:
+        if buffer is not None and self.lies(buffer):
             return Matrix(buffer, lead=(n, first)), []
         copy = _work(low, "places", self.height, self.sizes.filters)
         places = (self.strip, *self.rest)
@@ -182,7 +186,7 @@ def _convolve(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: 
 
     def image(index: Index) -> list[Statement]:
         def strip(first: Expr) -> list[Statement]:
-            direct = buffer.order is not None
+            direct = own.lies(buffer)
             target = Matrix(buffer, lead=(index[0], first)) if direct else None
             result = target or Matrix(_work(low, "places", own.height, filters))
             left = Matrix(patches, transposed=own.across)
@@ -217,6 +221,7 @@ def _transposed(low: Lowering, node: Node, buffer: Buffer, row: int | None, text
     places = (own.strip, *own.rest)
 
     def image(index: Index) -> list[Statement]:
+        # The first of its loops, over 1, keeps it from being joined to what has no part in it.
         def start(pc: Index) -> list[Statement]:
             return [Store(buffer, (index[0], pc[-1], *pc[:-1]), neutral("add", "real"))]
 
@@ -236,7 +241,8 @@ def _transposed(low: Lowering, node: Node, buffer: Buffer, row: int | None, text
             extents = (*places, *own.sizes.window, channels)
             return [*copy, product, *_loops(low, extents, overlap, lane=True)]
 
-        return [*_loops(low, (*spatial, channels), start, lane=True), *own.by_strips(strip)]
+        zero = _loops(low, (1, *spatial, channels), lambda i: start(i[1:]), lane=True)
+        return [*zero, *own.by_strips(strip)]
 
     own.outer(buffer.shape[0], row, text, image)
 

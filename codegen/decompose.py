@@ -89,8 +89,21 @@ def _divided_early(node: Node, inputs: tuple[Node, ...]) -> Node:
         if share.operation == "divide" and share.dtype == g.dtype == "real":
             w, s = share.inputs
             if g.shape == s.shape != w.shape == node.shape:
+                w, s = _as_reals(w, s)
                 return apply("multiply", apply("divide", g, s), w)
     return node if inputs == node.inputs else apply("multiply", *inputs)
+
+
+def _as_reals(w: Node, s: Node) -> tuple[Node, Node]:
+    """Ones and zeros and their sum as real numbers: vectors of them need not be converted."""
+    if w.operation != "where" or s.operation != "sum" or s.inputs != (w,) or w.dtype != "int":
+        return w, s
+    condition, *values = w.inputs
+    if any(v.operation != "number" for v in values):
+        return w, s
+    real = (number(sp.Float(v.attributes[0])) for v in values)
+    weight = apply("where", condition, *real)
+    return weight, apply("sum", weight, attributes=s.attributes)
 
 
 def _whole_sum(node: Node, x: Node) -> Node | None:

@@ -132,7 +132,7 @@ def layout(phases: Iterable[Phase], flat: Mapping[str, str]) -> dict[str, Pool]:
             elif buffer.space in POOLS:
                 dtype = memory_dtype(buffer.dtype)
                 name = ARRAY_NAMES[buffer.space, dtype]
-                if buffer.alone and buffer.space == "private":
+                if buffer.alone and buffer.space in ("private", "shared"):
                     name = f"_{buffer.name}"  # no identifier of a user's starts with it
                 pools.setdefault(name, Pool(name, buffer.space, dtype))
                 members.setdefault(name, []).append(buffer)

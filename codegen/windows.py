@@ -171,28 +171,53 @@ def window_element(low: Lowering, node: Node, index: tuple[Expr, ...]) -> Expr:
 def _overlap_images(
     low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str
 ) -> None:
-    """For each window, channels inside; windows that lie side by side write each element once."""
+    """For each window, channels inside; windows that lie side by side write each element once.
+
+    What no window covers is zeroed afterwards: loops over windows can be joined only to what
+    stands right before them.
+    """
     (g,) = node.inputs
     strides, _ = node.attributes
     count = len(strides)
     lead = node.rank - count
     places, window = g.shape[lead : lead + count], g.shape[lead + count :]
-    sizes = zip(node.shape[lead:], places, window, strides, strict=True)
-    if any(size != n * w or w != s for size, n, w, s in sizes):
-        zero, index = low._counters(buffer.shape, row)
-        low._emit(zero, buffer.shape, [Store(buffer, index, _zero(buffer))], "", row)
+    beside = tuple(window) == tuple(strides)
+    if not beside:
+        _zero_part(low, buffer, row, [0] * count, buffer.shape[lead:])
     shape = [low.sizes.expression(d) for d in g.shape]
     counters, index = low._counters(shape, row)
     target = (*index[:lead], *_at(strides, index[lead : lead + count], index[lead + count :]))
     value = low.value(g, index)
-    add_up = any(w > s for w, s in zip(window, strides, strict=True))
     body: Statement = (
-        Update(buffer, target, "add", value, text)
-        if add_up
-        else Store(buffer, target, value, text)
+        Store(buffer, target, value, text)
+        if beside
+        else Update(buffer, target, "add", value, text)
     )
     order = [0, *range(lead, lead + count), *range(1, lead), *range(lead + count, g.rank)]
     nest = nested([counters[a] for a in order], [shape[a] for a in order], [body], text)
+    low._statements.append(lanes(nest, low.names))
+    if not beside:
+        return
+    covered = [n * w for n, w in zip(places, window, strict=True)]
+    for axis, (size, end) in enumerate(zip(node.shape[lead:], covered, strict=True)):
+        if size != end:
+            first = [end if a == axis else 0 for a in range(count)]
+            extents = [const(c) for c in covered[:axis]]
+            extents += [const(size - end), *buffer.shape[lead + axis + 1 :]]
+            _zero_part(low, buffer, row, first, extents)
+
+
+def _zero_part(
+    low: Lowering, buffer: Buffer, row: int | None, first: Sequence[int], extents: Sequence[Expr]
+) -> None:
+    """Zero a box of every image."""
+    lead = len(buffer.shape) - len(first)
+    shape = [*buffer.shape[:lead], *extents]
+    counters, index = low._counters(shape, row)
+    places = [add(const(f), i) for f, i in zip(first, index[lead:], strict=True)]
+    store: list[Statement] = [Store(buffer, (*index[:lead], *places), _zero(buffer))]
+    order = [0, *range(lead, len(shape)), *range(1, lead)]
+    nest = nested([counters[a] for a in order], [shape[a] for a in order], store, "")
     low._statements.append(lanes(nest, low.names))
 
 
