@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .loop_ir import (
     LANE,
@@ -136,7 +136,9 @@ def _set_apart(phases: list[Phase]) -> None:
                 buffer.alone |= buffer.space == "private" and bool(buffer.shape)
 
 
-def _moved(body: list[Statement], place) -> list[Statement]:
+def _moved(
+    body: list[Statement], place: Callable[[Buffer, Index], tuple[Buffer, Index]]
+) -> list[Statement]:
     """A copy of a body whose targets are elsewhere; products stay."""
     result: list[Statement] = []
     for s in body:

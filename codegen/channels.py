@@ -31,7 +31,7 @@ LEAST_WORK = 4096
 """Multiplications of an image below which a call of a matrix kernel is not worth it."""
 
 STRIP_ELEMENTS = 1 << 16
-"""Elements of the patches that are laid out at a time, if possible: they stay in the second cache."""
+"""Elements of patches laid out at a time, if possible: they stay in the second cache."""
 
 SPREAD = {
     *CONVOLUTIONS, "windows", "overlap_add", "max", "min", "sum", "prod", "index_add", "index",

@@ -191,9 +191,7 @@ def _convolve(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: 
             result = target or Matrix(_work(low, "places", own.height, filters))
             left = Matrix(patches, transposed=own.across)
             body = own.patches(x, index[0], first, patches)
-            body.append(
-                own.product(result, left, weights, own.height, filters, depth, False, text)
-            )
+            body.append(own.product(result, left, weights, own.height, filters, depth, False, text))
             return body if direct else [*body, *copied(result.buffer, first)]
 
         def copied(result: Buffer, first: Expr) -> list[Statement]:
@@ -268,9 +266,7 @@ def _kernel(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
         def strip(first: Expr) -> list[Statement]:
             right, copy = own.image(g, index[0], first)
             left = Matrix(patches, transposed=not own.across)
-            product = own.product(
-                Matrix(sums), left, right, depth, filters, own.height, True, text
-            )
+            product = own.product(Matrix(sums), left, right, depth, filters, own.height, True, text)
             return [*copy, *own.patches(x, index[0], first, patches), product]
 
         return own.by_strips(strip)

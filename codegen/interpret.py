@@ -291,8 +291,8 @@ class Interpreter:
         for i, axis in zip(rest, range(len(inner)), strict=False):
             flat += i * math.prod(inner[axis + 1 :])
         index = [first + flat // math.prod(inner)]
-        index += np.unravel_index(flat % math.prod(inner), inner)
-        return tuple(Const(int(i), "int") for i in index)
+        index += map(int, np.unravel_index(flat % math.prod(inner), inner))
+        return tuple(Const(i, "int") for i in index)
 
     def _entry(self, matrix: Matrix, row: int, column: int) -> Any:
         return self._load(matrix.buffer, self._place(matrix, row, column))

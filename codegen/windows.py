@@ -168,9 +168,7 @@ def window_element(low: Lowering, node: Node, index: tuple[Expr, ...]) -> Expr:
     return low.value(x, (*index[:lead], *_at(strides, places, offsets)))
 
 
-def _overlap_images(
-    low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str
-) -> None:
+def _overlap_images(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
     """For each window, channels inside; windows that lie side by side write each element once.
 
     What no window covers is zeroed afterwards: loops over windows can be joined only to what
@@ -189,9 +187,7 @@ def _overlap_images(
     target = (*index[:lead], *_at(strides, index[lead : lead + count], index[lead + count :]))
     value = low.value(g, index)
     body: Statement = (
-        Store(buffer, target, value, text)
-        if beside
-        else Update(buffer, target, "add", value, text)
+        Store(buffer, target, value, text) if beside else Update(buffer, target, "add", value, text)
     )
     order = [0, *range(lead, lead + count), *range(1, lead), *range(lead + count, g.rank)]
     nest = nested([counters[a] for a in order], [shape[a] for a in order], [body], text)
@@ -202,7 +198,7 @@ def _overlap_images(
     for axis, (size, end) in enumerate(zip(node.shape[lead:], covered, strict=True)):
         if size != end:
             first = [end if a == axis else 0 for a in range(count)]
-            extents = [const(c) for c in covered[:axis]]
+            extents: list[Expr] = [const(c) for c in covered[:axis]]
             extents += [const(size - end), *buffer.shape[lead + axis + 1 :]]
             _zero_part(low, buffer, row, first, extents)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from loops import Loops
 
 import codegen
 import symdiff as sd
@@ -11,8 +12,6 @@ from symdiff.bridge import to_graph
 from symdiff.graph import walk
 from symdiff.layers import AvgPool2D, BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, Sequential
 from symdiff.shapes import Size
-
-from loops import Loops
 
 RNG = np.random.default_rng(5)
 
@@ -93,7 +92,7 @@ def test_loops_mean_the_convolution(build):
 
 
 def test_kernels_mean_the_convolution():
-    """Networks with one and with two spatial axes in one kernel, on a batch of more than one tile and of another size."""
+    """One and two spatial axes in one kernel; more than one tile, and a batch of another size."""
     outputs, values, inputs = [], {}, []
     for number, build in enumerate((lines, rests)):
         loss, symbols, arrays = build()
