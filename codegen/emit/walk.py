@@ -427,7 +427,7 @@ class Walk:
         extent = f"range({self.text(s.extent)})"
         if _is_vector(s):
             size = self.text(s.extent)
-            extent = f"range(min({size}, {size} + tid))"
+            extent = f"range(min({size}, {size} + {size} * tid))"
         if self._by_rows(s.extent):
             extent = "range(tile_first, tile_last)" if self._tiled else "range(first, last)"
         self.line(depth, f"for {s.counter} in {extent}:")
