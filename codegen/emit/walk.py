@@ -61,11 +61,8 @@ FLAGS = {"bounded": ("astray", 1), "label": ("mislabelled", 2)}
 CIRCULAR = {"sin", "cos", "tan"}
 """Vector functions of a limited range; see ``Walk._circular``."""
 
-VECTOR = 8
-"""Channels that are a vector, or half of one;"""
-
 LONG = 64
-"""more than these LLVM never writes out."""
+"""Loops of more than so many iterations LLVM never writes out."""
 
 INDENT = "    "
 
@@ -84,14 +81,14 @@ def _in_place(phase: Phase) -> bool:
 
 
 def _is_vector(loop: Loop) -> bool:
-    """Whether a loop over channels is one or some whole vectors.
+    """Whether a loop over channels is so short that LLVM must not know its exact length.
 
-    LLVM must not know its exact length: it would write out all iterations, and then make vectors
-    of another loop around them. That a thread's number is not negative it cannot know.
+    It would write out all iterations, and then make vectors of another loop around them. That a
+    thread's number is not negative it cannot know; that a length is a multiple of a vector it can.
     """
     if not loop.counter.startswith(LANE) or not isinstance(loop.extent, Const):
         return False
-    return loop.extent.value % VECTOR == 0 and loop.extent.value <= LONG
+    return bool(loop.extent.value <= LONG)
 
 
 class Walk:
