@@ -11,7 +11,7 @@
     Update    := buffer[index*] op= Expr      op is add, maximum or minimum
     Let       := name = Expr
     Loop      := for name in range(extent): Stmt*
-    Gemm      := C[m, n] (+)= A[m, k] B[k, n] on matrices in memory
+    Gemm      := C[m, n] (+)= A[m, k] B[k, n] on matrices in memory, or parts of larger buffers
     Routine   := a helper of the spelling table on whole buffers and sizes
     Block     := Stmt*                        a part of a long body, a function of its own
     Expr      := Const | Var | Load | Call
