@@ -10,7 +10,6 @@ from symdiff.errors import UnsupportedOperation
 
 from ..layout import Pool, memory_dtype, seen_buffers, used_buffers
 from ..loop_ir import (
-    LANE,
     Block,
     Buffer,
     Call,
@@ -61,8 +60,6 @@ FLAGS = {"bounded": ("astray", 1), "label": ("mislabelled", 2)}
 CIRCULAR = {"sin", "cos", "tan"}
 """Vector functions of a limited range; see ``Walk._circular``."""
 
-LONG = 64
-"""Loops of more than so many iterations LLVM never writes out."""
 
 INDENT = "    "
 
@@ -78,17 +75,6 @@ def _in_place(phase: Phase) -> bool:
         isinstance(s, (Store, Update)) and s.buffer.space in ("parameter", "state")
         for s in statements(phase.body)
     )
-
-
-def _is_vector(loop: Loop) -> bool:
-    """Whether a loop over channels is so short that LLVM must not know its exact length.
-
-    It would write out all iterations, and then make vectors of another loop around them. That a
-    thread's number is not negative it cannot know; that a length is a multiple of a vector it can.
-    """
-    if not loop.counter.startswith(LANE) or not isinstance(loop.extent, Const):
-        return False
-    return bool(loop.extent.value <= LONG)
 
 
 class Walk:
@@ -422,9 +408,6 @@ class Walk:
         if s.formula and not any(getattr(i, "formula", "") for i in inner):
             self.line(depth, f"# {comment(s.formula)}")
         extent = f"range({self.text(s.extent)})"
-        if _is_vector(s):
-            size = self.text(s.extent)
-            extent = f"range(min({size}, {size} + {size} * tid))"
         if self._by_rows(s.extent):
             extent = "range(tile_first, tile_last)" if self._tiled else "range(first, last)"
         self.line(depth, f"for {s.counter} in {extent}:")

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..loop_ir import (
-    LANE,
     Block,
     Buffer,
     Call,
@@ -28,7 +27,6 @@ from ..loop_ir import (
     Var,
     expressions,
     map_statement,
-    statements,
     walk,
 )
 from ..names import Names
@@ -112,12 +110,6 @@ def _groups(body: list[Statement]) -> Iterator[list[Statement]]:
     total = 0
     for statement in body:
         own = _statement_weight(statement)
-        if _has_lanes(statement):
-            if group:
-                yield group
-            yield [statement]
-            group, total = [], 0
-            continue
         if group and total + own > SIZE:
             yield group
             group, total = [], 0
@@ -125,14 +117,6 @@ def _groups(body: list[Statement]) -> Iterator[list[Statement]]:
         total += own
     if group:
         yield group
-
-
-def _has_lanes(statement: Statement) -> bool:
-    """Whether channels become vectors inside.
-
-    Such loops stay in the function of the phase, where a compiler knows that arrays do not overlap.
-    """
-    return any(isinstance(s, Loop) and s.counter.startswith(LANE) for s in statements([statement]))
 
 
 def _visits(body: list[Statement], function: Function) -> Iterator[tuple[Statement, Function]]:

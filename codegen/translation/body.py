@@ -36,8 +36,9 @@ _EAGER = (
     ast.Name, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp,
     ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.expr_context,
 )  # fmt: skip
-UNROLLED = 16
-"""Loops of more rounds are not unrolled by LLVM: that doubles its time, and makes none faster."""
+UNROLLED = 4
+"""Loops of more rounds are not unrolled by LLVM: that doubles its time, and what loop IR leaves
+as a loop is to become vectors."""
 
 _TRAPS = (ast.FloorDiv, ast.Mod, ast.Pow)
 
