@@ -6,7 +6,7 @@ from .. import mlp
 from ..problem import Problem, cast, draw_order
 from ..rules import SGD
 
-STEPS = 200  # 2 epochs of 100 batches
+STEPS = 100  # one epoch; after two, how a system rounds decides the loss
 FIRST = 10
 TOLERANCE = 1e-2
 RULE = SGD(0.02, momentum=0.9)
