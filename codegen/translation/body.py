@@ -120,10 +120,10 @@ class Body:
         for statement in body:
             if not self.code.live:
                 return  # what follows a return
-            try:
-                _STATEMENTS[type(statement)](self, statement)
-            except KeyError:
-                raise NotTranslatable(type(statement).__name__) from None
+            rule = _STATEMENTS.get(type(statement))
+            if rule is None:
+                raise NotTranslatable(f"{type(statement).__name__} in a kernel")
+            rule(self, statement)
 
     def _expr(self, s: ast.Expr) -> None:
         if not isinstance(s.value, ast.Constant):  # a docstring
@@ -293,10 +293,9 @@ class Body:
 
     def expression(self, node: ast.expr) -> Value:
         """The value of an expression."""
-        try:
-            rule = _EXPRESSIONS[type(node)]
-        except KeyError:
-            raise NotTranslatable(type(node).__name__) from None
+        rule = _EXPRESSIONS.get(type(node))
+        if rule is None:
+            raise NotTranslatable(f"{type(node).__name__} in a kernel")
         return rule(self, node)
 
     def _constant(self, node: ast.Constant) -> Value:

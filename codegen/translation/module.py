@@ -61,8 +61,6 @@ class Module:
 
     Attributes
     ----------
-    real : str
-        The floating type.
     text : str
         The LLVM code.
     declared : dict
@@ -112,8 +110,7 @@ class Module:
         match value:
             case ast.Call(func=ast.Name(id="Compiler"), keywords=keywords):
                 options = {k.arg: ast.literal_eval(k.value) for k in keywords}
-                self.real = options["real"]
-                self.flags = FAST_FLAGS[self.real] if options["math"] == "fast" else ""
+                self._flags = FAST_FLAGS[options["real"]] if options["math"] == "fast" else ""
                 return None
             case ast.Call(func=ast.Name(id="products")):
                 return builtins.GEMM
@@ -129,7 +126,7 @@ class Module:
         """The symbol of a function for these kinds of arguments, and the kind of its result."""
         key = definition, kinds
         if key not in self._functions:
-            flags = self.flags if definition.fast else ""
+            flags = self._flags if definition.fast else ""
             body = Body(self, definition, kinds, flags)
             entry = definition.role == "entry"
             symbol = ENTRY if entry else f"f{len(self._functions)}"
