@@ -50,6 +50,10 @@ LIMIT = 400
 """Weight of the longest body that is compiled as one function."""
 
 
+PRODUCT_WORK = 512
+"""From this many multiplications per row on, matrix kernels gain more than barriers cost."""
+
+
 class CompactKernel:
     """The loop over the steps of a small model."""
 
@@ -261,7 +265,7 @@ def compact_kernel(
         # a step that has replaced what it read cannot go back where sin is out of its range
         if node.operation == "scan" or (node.operation in CIRCULAR and batches.largest > 1):
             return None
-        if node.operation == "matmul" and is_large_product(node, step.rows):
+        if node.operation == "matmul" and is_large_product(node, step.rows, PRODUCT_WORK):
             return None
     kernel = CompactKernel(step, sizes, batches, work)
     return kernel if kernel.fits else None

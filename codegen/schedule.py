@@ -30,8 +30,11 @@ INLINE_DEPTH = 10
 INLINE_SIZE = 60
 """Most operations and operands written as one expression."""
 
-GEMM_WORK = 512
+GEMM_WORK = 128
 """From this many multiplications per row on, a product is a call of a matrix kernel."""
+
+SHARED_WORK = 512
+"""From this many elements on, a product over few rows may be divided among threads."""
 
 FEW_ROWS = 1024
 """A batch of up to this many rows may keep what it computes in the second cache."""
@@ -199,7 +202,7 @@ def _shared(order: Sequence[Node], rows: Any) -> set[Node]:
             and isinstance(m, int)
             and isinstance(n, int)
         ):
-            found[node] = m * n if m * n >= GEMM_WORK and min(m, n) > 1 else 0
+            found[node] = m * n if m * n >= SHARED_WORK and min(m, n) > 1 else 0
     return {n for n in found if found[n]} if sum(found.values()) >= SHARED_ELEMENTS else set()
 
 
@@ -209,8 +212,8 @@ def _is_gemm(node: Node, plan: Schedule) -> bool:
     return is_large_product(node, plan.rows)
 
 
-def is_large_product(node: Node, rows: Any) -> bool:
-    """True for products of matrices that are worth a matrix kernel."""
+def is_large_product(node: Node, rows: Any, least: int | None = None) -> bool:
+    """True for products of matrices of so many multiplications; of ``GEMM_WORK`` if not given."""
     a, b = node.inputs
     if a.rank != 2 or b.rank != 2 or node.dtype != "real":
         return False
@@ -221,7 +224,8 @@ def is_large_product(node: Node, rows: Any) -> bool:
             work *= size
         elif size != rows:
             work *= 32  # a size that is not known is taken to be of medium size
-    return work >= GEMM_WORK and min(s for s in [*sizes, 8] if isinstance(s, int)) >= 2
+    least = GEMM_WORK if least is None else least
+    return work >= least and min(s for s in [*sizes, 8] if isinstance(s, int)) >= 2
 
 
 def _stored(

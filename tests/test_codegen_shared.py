@@ -58,6 +58,7 @@ def small(monkeypatch):
     schedule = importlib.import_module("codegen.schedule")
     monkeypatch.setattr(schedule, "SHARED_ELEMENTS", 20)
     monkeypatch.setattr(schedule, "GEMM_WORK", 20)
+    monkeypatch.setattr(schedule, "SHARED_WORK", 20)
     monkeypatch.setattr(importlib.import_module("codegen.passes.sharing"), "SHARE_WORK", 200)
 
 
