@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .layout import touched
 from .loop_ir import (
     LANE,
     ROW,
@@ -92,15 +93,9 @@ def arrange(phases: list[Phase]) -> None:
 
     Parts of buffers that are operands of products name them in the order of memory already.
     """
-    orders: dict[Buffer, tuple[int, ...]] = {}
-    bodies = [getattr(p, name) for p in phases for name in ("prologue", "before", "body", "after")]
-    for s in (s for body in bodies for s in statements(body)):
-        touched = [load.buffer for load in loads(s)]
-        if isinstance(s, (Store, Update)):
-            touched.append(s.buffer)
-        elif isinstance(s, Gemm):
-            touched += [s.a.buffer, s.b.buffer, s.c.buffer]
-        orders |= {b: b.order for b in touched if b.order is not None}
+    names = ("prologue", "before", "body", "after")
+    buffers = (b for p in phases for name in names for b in touched(statements(getattr(p, name))))
+    orders = {b: b.order for b in buffers if b.order is not None}
     if not orders:
         return
 
@@ -113,7 +108,7 @@ def arrange(phases: list[Phase]) -> None:
 
     _set_apart(phases)
     for phase in phases:
-        for name in ("prologue", "before", "body", "after"):
+        for name in names:
             body = [map_statement(s, read) for s in getattr(phase, name)]
             setattr(phase, name, _moved(body, place))
     for buffer, order in orders.items():
@@ -128,12 +123,8 @@ def _set_apart(phases: list[Phase]) -> None:
     for s in (s for p in phases for s in statements(p.body)):
         if not isinstance(s, Loop) or not s.counter.startswith(LANE):
             continue
-        for inner in statements(s.body):
-            touched = [load.buffer for load in loads(inner)]
-            if isinstance(inner, (Store, Update)):
-                touched.append(inner.buffer)
-            for buffer in touched:
-                buffer.alone |= buffer.space == "private" and bool(buffer.shape)
+        for buffer in touched(statements(s.body)):
+            buffer.alone |= buffer.space == "private" and bool(buffer.shape)
 
 
 def _moved(

@@ -8,6 +8,7 @@ added up where patches overlap; that in the kernel is the product of patches wit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from symdiff.graph import Node
 from .arrange import FEW
 from .channels import Geometry, image_order
 from .loop_ir import (
-    LANE,
     Buffer,
     Expr,
     Gemm,
@@ -29,9 +29,11 @@ from .loop_ir import (
     Var,
     const,
     neutral,
+    row_major,
     times,
 )
 from .loop_ir import plus as add
+from .windows import loops
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -44,21 +46,12 @@ def _loops(
     low: Lowering, extents: Sequence[int], body: Body, lane: bool = False
 ) -> list[Statement]:
     """Nested loops over extents, the last one a vector with ``lane``; the body gets counters."""
-    counters = [low.names.new("ijklmpq"[min(i, 6)]) for i in range(len(extents))]
-    if lane and extents[-1] >= FEW:
-        counters[-1] = low.names.new(LANE)
-    result = body(tuple(Var(c, "int") for c in counters))
-    for counter, extent in reversed(list(zip(counters, extents, strict=True))):
-        result = [Loop(counter, const(extent), result)]
-    return result
+    return loops(low, [const(d) for d in extents], body, lane and extents[-1] >= FEW)
 
 
 def _flat(extents: Sequence[int], index: Index) -> Expr:
     """The position of an index in row-major order."""
-    position: Expr = const(0)
-    for extent, i in zip(extents, index, strict=True):
-        position = add(times(position, const(extent)), i)
-    return position
+    return row_major([const(d) for d in extents], index)
 
 
 def _work(low: Lowering, name: str, *shape: int) -> Buffer:
@@ -76,14 +69,9 @@ class _Convolution:
         first, *self.rest = self.sizes.places
         self.strip = self.sizes.strip
         self.strips = first // self.strip
-        self.across = not self._contiguous()
-        self.height = self.strip
-        for d in self.rest:
-            self.height *= d
-
-    def _contiguous(self) -> bool:
-        """Whether elements of a patch lie beside each other, rather than those of places."""
-        return self.sizes.channels >= FEW
+        self.height = self.strip * math.prod(self.rest)
+        # whether the same element of many patches lies side by side, rather than one patch
+        self.across = self.sizes.channels < FEW
 
     def lies(self, buffer: Buffer) -> bool:
         """Whether memory holds images so that the channels of places are rows of a matrix."""
@@ -172,9 +160,12 @@ class _Convolution:
 
         return Matrix(copy), _loops(low, (*places, self.sizes.filters), store, lane=True)
 
-    def product(self, c: Matrix, a: Matrix, b: Matrix, m: int, n: int, k: int,
-                accumulate: bool, text: str) -> Gemm:  # fmt: skip
-        return Gemm(c, a, b, const(m), const(n), const(k), accumulate, text)
+
+def _product(
+    c: Matrix, a: Matrix, b: Matrix, extents: tuple[int, int, int], accumulate: bool, text: str
+) -> Gemm:
+    m, n, k = map(const, extents)
+    return Gemm(c, a, b, m, n, k, accumulate, text)
 
 
 def _convolve(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: str) -> None:
@@ -191,7 +182,7 @@ def _convolve(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: 
             result = target or Matrix(_work(low, "places", own.height, filters))
             left = Matrix(patches, transposed=own.across)
             body = own.patches(x, index[0], first, patches)
-            body.append(own.product(result, left, weights, own.height, filters, depth, False, text))
+            body.append(_product(result, left, weights, (own.height, filters, depth), False, text))
             return body if direct else [*body, *copied(result.buffer, first)]
 
         def copied(result: Buffer, first: Expr) -> list[Statement]:
@@ -226,7 +217,7 @@ def _transposed(low: Lowering, node: Node, buffer: Buffer, row: int | None, text
         def strip(first: Expr) -> list[Statement]:
             left, copy = own.image(g, index[0], first)
             right = Matrix(patches)
-            product = own.product(right, left, weights, own.height, depth, filters, False, text)
+            product = _product(right, left, weights, (own.height, depth, filters), False, text)
 
             def overlap(index_: Index) -> list[Statement]:
                 p, w, c = index_[: len(places)], index_[len(places) : -1], index_[-1]
@@ -266,7 +257,7 @@ def _kernel(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
         def strip(first: Expr) -> list[Statement]:
             right, copy = own.image(g, index[0], first)
             left = Matrix(patches, transposed=not own.across)
-            product = own.product(Matrix(sums), left, right, depth, filters, own.height, True, text)
+            product = _product(Matrix(sums), left, right, (depth, filters, own.height), True, text)
             return [*copy, *own.patches(x, index[0], first, patches), product]
 
         return own.by_strips(strip)

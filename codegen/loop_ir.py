@@ -355,8 +355,13 @@ def count(shape: list[Expr]) -> Expr:
 
 def flat_index(buffer: Buffer, index: tuple[Expr, ...]) -> Expr:
     """The position of an element in row-major order."""
+    return row_major(buffer.shape, index)
+
+
+def row_major(extents: Sequence[Expr], index: Sequence[Expr]) -> Expr:
+    """The position of an index in row-major order."""
     position: Expr = const(0)
-    for extent, i in zip(buffer.shape, index, strict=True):
+    for extent, i in zip(extents, index, strict=True):
         position = plus(times(position, extent), i)
     return position
 

@@ -37,8 +37,7 @@ from .loop_ir import (
     const,
     nested,
     neutral,
-    plus,
-    times,
+    row_major,
 )
 from .names import Names
 from .nests import NESTS
@@ -431,9 +430,7 @@ class Lowering:
         if source is None or source.order is None or node.rank != 2 or node.shape[0] != x.shape[0]:
             return False
         counters, index = self._counters(source.shape, row)
-        flat: Expr = const(0)
-        for extent, i in zip(source.shape[1:], index[1:], strict=True):
-            flat = plus(times(flat, extent), i)
+        flat = row_major(source.shape[1:], index[1:])
         store: list[Statement] = [Store(buffer, (index[0], flat), Load(source, index), text)]
         self._emit(counters, source.shape, store, text, row)
         return True

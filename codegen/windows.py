@@ -16,6 +16,7 @@ from symdiff.graph import Node
 
 from .arrange import lanes
 from .loop_ir import (
+    LANE,
     Buffer,
     Call,
     Const,
@@ -38,11 +39,16 @@ if TYPE_CHECKING:
 CONVOLUTIONS = ("convolve", "convolve_transposed", "convolve_kernel")
 
 
-def _loops(
-    low: Lowering, extents: Sequence[Expr], body: Callable[[tuple[Expr, ...]], list[Statement]]
+def loops(
+    low: Lowering,
+    extents: Sequence[Expr],
+    body: Callable[[tuple[Expr, ...]], list[Statement]],
+    lane: bool = False,
 ) -> list[Statement]:
-    """Nested loops over extents; the body gets the counters."""
+    """Nested loops over extents, the last one a vector with ``lane``; the body gets counters."""
     counters = [low.names.new("ijklmpq"[min(i, 6)]) for i in range(len(extents))]
+    if lane:
+        counters[-1] = low.names.new(LANE)
     result = body(tuple(Var(c, "int") for c in counters))
     for counter, extent in reversed(list(zip(counters, extents, strict=True))):
         result = [Loop(counter, extent, result)]
@@ -89,9 +95,9 @@ def _convolve(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: 
                 value = Call("multiply", (element, weight), "real")
                 return [Update(buffer, (*index, *p), "add", value, text)]
 
-            return _loops(low, spatial, places)
+            return loops(low, spatial, places)
 
-        return [*_loops(low, spatial, start), *_loops(low, inner, taps)]
+        return [*loops(low, spatial, start), *loops(low, inner, taps)]
 
     _outer(low, buffer.shape[:2], row, text, image)
 
@@ -117,9 +123,9 @@ def _transposed(low: Lowering, node: Node, buffer: Buffer, row: int | None, text
                 target = (*index, *_at(strides, p, w))
                 return [Update(buffer, target, "add", value, text)]
 
-            return _loops(low, spatial, places)
+            return loops(low, spatial, places)
 
-        return [*_loops(low, buffer.shape[2:], start), *_loops(low, inner, taps)]
+        return [*loops(low, buffer.shape[2:], start), *loops(low, inner, taps)]
 
     _outer(low, buffer.shape[:2], row, text, image)
 
@@ -147,11 +153,11 @@ def _kernel(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
 
             return [
                 Store(total, (), _zero(total)),
-                *_loops(low, spatial, places),
+                *loops(low, spatial, places),
                 Update(buffer, ocw, "add", Load(total, ()), text),
             ]
 
-        return _loops(low, buffer.shape, entry)
+        return loops(low, buffer.shape, entry)
 
     if not reduces:
         _outer(low, buffer.shape, row, text, lambda ocw: [Store(buffer, ocw, _zero(buffer))])
@@ -235,7 +241,7 @@ def _overlap_add(low: Lowering, node: Node, buffer: Buffer, row: int | None, tex
             target = (*index, *_at(strides, pw[:count], pw[count:]))
             return [Update(buffer, target, "add", low.value(g, (*index, *pw)), text)]
 
-        return [*_loops(low, buffer.shape[lead:], start), *_loops(low, inner, places)]
+        return [*loops(low, buffer.shape[lead:], start), *loops(low, inner, places)]
 
     _outer(low, buffer.shape[:lead], row, text, part)
 

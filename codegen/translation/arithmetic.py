@@ -101,7 +101,7 @@ def _remainder(code: Code, a: Value, b: Value) -> tuple[Value, Value, Value]:
     signs = code.whole("xor", code.test("fcmp olt", rest, zero), code.test("fcmp olt", b, zero))
     turned = code.whole("and", signs, code.test("fcmp une", rest, zero))
     result = code.select(turned, code.real("fadd", rest, b, flags=""), rest)
-    signed = code.external(a.kind, f"llvm.copysign.{_suffix(a)}", [zero, b])
+    signed = code.intrinsic("copysign", zero, b, flags="")
     return code.select(code.test("fcmp oeq", rest, zero), signed, result), rest, turned
 
 
@@ -111,17 +111,13 @@ def _floor_quotient(code: Code, a: Value, b: Value) -> Value:
     zero, one = constant(a.kind, 0.0), constant(a.kind, 1.0)
     quotient = code.real("fdiv", code.real("fsub", a, rest, flags=""), b, flags="")
     quotient = code.select(turned, code.real("fsub", quotient, one, flags=""), quotient)
-    below = code.external(a.kind, f"llvm.floor.{_suffix(a)}", [quotient])
+    below = code.intrinsic("floor", quotient, flags="")
     far = code.test("fcmp ogt", code.real("fsub", quotient, below, flags=""), constant(a.kind, 0.5))
     rounded = code.select(far, code.real("fadd", below, one, flags=""), below)
     plain = code.real("fdiv", a, b, flags="")
-    signed = code.external(a.kind, f"llvm.copysign.{_suffix(a)}", [zero, plain])
+    signed = code.intrinsic("copysign", zero, plain, flags="")
     rounded = code.select(code.test("fcmp oeq", quotient, zero), signed, rounded)
     return code.select(code.test("fcmp oeq", b, zero), plain, rounded)
-
-
-def _suffix(value: Value) -> str:
-    return "f32" if value.kind is FLOAT32 else "f64"
 
 
 def _divided(code: Code, rest_wanted: bool, a: Value, b: Value) -> Value:

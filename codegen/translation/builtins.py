@@ -109,21 +109,17 @@ _C_NAMES = {
     "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh",
     "arccosh": "acosh", "arctanh": "atanh", "power": "pow",
 }  # fmt: skip
-_INSTRUCTIONS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "round": "rint", "abs": "fabs"}
-_NUMBERS = {name: Number(getattr(math, name)) for name in ("nan", "inf", "pi", "e")}
+_INSTRUCTIONS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "round": "rint"}
+_NUMBERS = ("nan", "inf", "pi", "e")
 
 NUMPY: Mapping[str, Any] = {
     **{name: library_function(symbol) for name, symbol in _C_NAMES.items()},
     **{name: instruction(llvm) for name, llvm in _INSTRUCTIONS.items()},
     "zeros": Builtin(_zeros),
-    **_NUMBERS,
+    **{name: Number(getattr(math, name)) for name in _NUMBERS},
     **KINDS,
 }
-MATH: Mapping[str, Any] = {
-    **{name: library_function(name) for name in ("erf", "erfc")},
-    "sqrt": instruction("sqrt"),
-    **_NUMBERS,
-}
+MATH: Mapping[str, Any] = {name: library_function(name) for name in ("erf", "erfc")}
 MODULES = {"numpy": NUMPY, "math": MATH}
 
 
@@ -133,7 +129,6 @@ def _length(code: Code, table: Table) -> Value:
 
 PYTHON: Mapping[str, Any] = {
     "int": INT,
-    "float": FLOAT64,
     "bool": BOOL,
     "abs": Builtin(_absolute),
     "min": _extreme(ast.Lt()),
@@ -169,9 +164,7 @@ def _at(code: Code, arguments: list[Value]) -> Value:
 
 
 def _carried(code: Code, arguments: list[Value]) -> Value:
-    (number,) = arguments
-    suffix = "f32" if number.kind is FLOAT32 else "f64"
-    return code.external(number.kind, f"llvm.arithmetic.fence.{suffix}", arguments)
+    return code.intrinsic("arithmetic.fence", *arguments, flags="")
 
 
 def _step_over(code: Code, arguments: list[Value]) -> Value:

@@ -119,12 +119,12 @@ class Code:
         self.declared[symbol] = f"declare {kind.llvm} @{symbol}({kinds}){attributes}"
         return self.call(kind, symbol, arguments, flags=flags)
 
-    def intrinsic(self, name: str, *arguments: Value) -> Value:
-        """An operation of LLVM's on real or whole numbers of one kind."""
+    def intrinsic(self, name: str, *arguments: Value, flags: str | None = None) -> Value:
+        """An operation of LLVM's on real numbers of one kind."""
         kind = arguments[0].kind
-        suffix = {FLOAT32: "f32", FLOAT64: "f64"}.get(kind, kind.llvm)
-        flags = self.flags if kind in REALS else ""
-        return self.external(kind, f"llvm.{name}.{suffix}", list(arguments), flags=flags)
+        symbol = f"llvm.{name}.{'f32' if kind is FLOAT32 else 'f64'}"
+        flags = self.flags if flags is None else flags
+        return self.external(kind, symbol, list(arguments), flags=flags)
 
     # --- conversions -------------------------------------------------------------------------
 
