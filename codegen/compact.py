@@ -21,7 +21,7 @@ from symdiff.update_rule import UpdateSymbol, gradient, parameter
 from .build import build, build_plain
 from .data import Batches, Plan
 from .emit.cpu import StepProgram, step_source
-from .emit.walk import CIRCULAR
+from .emit.expressions import CIRCULAR
 from .kernel import (
     RESERVED,
     address,
