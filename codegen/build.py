@@ -147,10 +147,15 @@ def build(source: str) -> Entry:
         return entry
 
 
+def load_module(source: str, kind: str) -> ModuleType:
+    """The text of a kernel as a module, in a file of the cache."""
+    name = fingerprint(source)
+    return _load(_write(source, name), f"symdiff_{kind}_{name}")
+
+
 def build_numba(source: str) -> Callable[..., None]:
     """The entry of a kernel, compiled by Numba."""
-    name = fingerprint(source)
-    run: Any = _load(_write(source, name), f"symdiff_numba_{name}").run
+    run: Any = load_module(source, "numba").run
     return run
 
 

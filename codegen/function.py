@@ -24,7 +24,8 @@ from symdiff.modes import settle
 from symdiff.resolve import resolve
 from symdiff.rewrite import stabilise
 
-from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
+from .kernel import FunctionKernel, Options, choose_rows, dtype_name
+from .launch import check_threads
 from .vectorise import is_scalar, vectorise
 
 __all__ = ["CompiledFunction", "compile"]

@@ -8,6 +8,7 @@ one that is read before it is written is an error, and so is an index out of bou
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
@@ -25,12 +26,15 @@ from .loop_ir import (
     Const,
     Expr,
     Gemm,
+    Lanes,
     Let,
     Load,
     Loop,
     Matrix,
+    Meet,
     Phase,
     Routine,
+    Spread,
     Statement,
     Store,
     Update,
@@ -121,7 +125,20 @@ class Interpreter:
     def run(self, phases: Sequence[Phase]) -> None:
         """Run phases in order."""
         with np.errstate(all="ignore"):
-            for phase in phases:
+            self._in_order(list(phases), 0)
+
+    def _in_order(self, phases: Sequence[Phase], depth: int) -> None:
+        """Phases that are in the same ``depth`` loops; those in one more are repeated together."""
+        for loop, group in itertools.groupby(
+            phases, lambda p: p.around[depth] if len(p.around) > depth else None
+        ):
+            inside = list(group)
+            if loop is not None:
+                for i in range(self.value(loop.extent)):
+                    self.variables[loop.counter] = i
+                    self._in_order(inside, depth + 1)
+                continue
+            for phase in inside:
                 outer = dict(self.variables)
                 self._phase(phase)
                 self._kept = set()
@@ -130,6 +147,7 @@ class Interpreter:
 
     def _phase(self, phase: Phase) -> None:
         if phase.kind != "rows":
+            self._body(phase.prologue)
             self._body(phase.body)
             return
         assert self.rows is not None
@@ -176,10 +194,23 @@ class Interpreter:
                     self._body(s.body)
             case Block():
                 self._body(s.body)
+            case Spread() | Lanes():
+                self._divided(s)
+            case Meet():
+                pass
             case Gemm():
                 self._gemm(s)
             case Routine():
                 self._routine(s)
+
+    def _divided(self, s: Spread | Lanes) -> None:
+        """Every index of the axes in order, or those of a part."""
+        places = itertools.product(*(range(self.value(e)) for e in s.extents))
+        if isinstance(s, Lanes) and s.part is not None:
+            places = itertools.islice(places, self.value(s.part[0]), None, s.part[1])
+        for place in places:
+            self.variables.update(zip(s.counters, place, strict=True))
+            self._body(s.body)
 
     def _range(self, extent: Expr) -> range:
         """All of an extent; of the rows those of this tile."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +19,13 @@ from symdiff.shapes import Size, concrete_shape
 
 from .build import build, build_plain
 from .control import chunk_count
+from .emit import cuda
 from .emit.cpu import Program, function_source
 from .emit.spelling import SPELLING
+from .gpu.device import device
+from .gpu.passes import run_device_passes
+from .gpu.shape import shape_of
+from .launch import address, launch
 from .layout import Pool, layout, memory_dtype, size_value, used_buffers
 from .loop_ir import Buffer, Expr, Gemm, Phase, Var, statements
 from .lower import Lowering, Output
@@ -70,7 +73,10 @@ RESERVED = frozenset(
     beyond only shared shared_int partials
     partials_int private private_int constants constants_int private_own private_int_own
     partials_own partials_int_own parameters gradient values values_int results results_int state
-    loss seed moving_count min max range abs int""".split()
+    loss seed moving_count min max range abs int
+    cuda size place inner lane passes pass_stride WARP warp_wait block_wait warp_add warp_maximum
+    warp_minimum block_add block_maximum block_minimum sqrt floor ceil arcsin arccos arctan arctan2
+    arcsinh arccosh arctanh""".split()
 ) | frozenset(SPELLING)
 
 _COST = {"exp": 20, "log": 20, "sin": 25, "cos": 25, "tanh": 30, "sigmoid": 25, "softplus": 40,
@@ -88,12 +94,15 @@ class Options:
     def __post_init__(self) -> None:
         if self.dtype not in ("float64", "float32"):
             raise InvalidArgument(f"dtype must be 'float64' or 'float32', got {self.dtype!r}")
-        if self.target not in ("cpu",):
-            raise InvalidArgument(
-                f"target must be 'cpu', got {self.target!r}; the CUDA backend is not there yet"
-            )
+        if self.target not in ("cpu", "cuda"):
+            raise InvalidArgument(f"target must be 'cpu' or 'cuda', got {self.target!r}")
         if self.math not in ("fast", "accurate"):
             raise InvalidArgument(f"math must be 'fast' or 'accurate', got {self.math!r}")
+
+    @property
+    def on_device(self) -> bool:
+        """Whether kernels run on a GPU."""
+        return self.target == "cuda"
 
 
 def dtype_name(dtype: Any) -> str:
@@ -124,58 +133,6 @@ def work_per_row(roots: Sequence[Node], rows: Any) -> float:
     return max(total, 1.0)
 
 
-def default_threads() -> int:
-    """The cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def check_threads(threads: int | None) -> int:
-    """The most threads to use: a positive int, by default the cores of the process."""
-    if threads is None:
-        return default_threads()
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise InvalidArgument(f"threads must be a positive int or None, got {threads!r}")
-    return int(threads)
-
-
-def address(array: np.ndarray) -> int:
-    """Where the elements of an array lie."""
-    return int(array.__array_interface__["data"][0])
-
-
-def launch(
-    entry: Callable[..., None], nth: int, arguments: Callable[[int, int], Sequence[Any]]
-) -> None:
-    """Run an entry on threads; ``arguments(tid, nth)`` gives what each is called with."""
-    if nth == 1:
-        entry(*arguments(0, 1))
-        return
-    ready = threading.Event()
-    team: list[int] = []
-
-    def work(tid: int) -> None:
-        ready.wait()
-        if team[0] > tid:
-            entry(*arguments(tid, team[0]))
-
-    workers = []
-    for tid in range(1, nth):
-        worker = threading.Thread(target=work, args=(tid,), daemon=True)
-        try:
-            worker.start()
-        except RuntimeError:  # the system gives no more threads: go on with those there are
-            break
-        workers.append(worker)
-    team.append(len(workers) + 1)
-    ready.set()
-    entry(*arguments(0, team[0]))
-    for worker in workers:
-        worker.join()
-
-
 @dataclass
 class Lowered:
     """A graph after lowering, passes and layout."""
@@ -197,11 +154,22 @@ def lower_graph(
     table: SizeTable,
     flat: Mapping[str, str],
     packs: bool = False,
+    known: Mapping[Size, int] | None = None,
     **options: Any,
 ) -> Lowered:
-    """The way from graph to laid-out phases; ``packs`` puts many single numbers in one array."""
-    lowering = Lowering(outputs, symbols, rows, names, table, **options)
-    run_passes(lowering.phases, names, lowering.extra)
+    """The way from graph to laid-out phases; ``packs`` puts many single numbers in one array.
+
+    ``known`` is given for a device, with what sizes will be, about.
+    """
+    if known is None:
+        lowering = Lowering(outputs, symbols, rows, names, table, **options)
+        run_passes(lowering.phases, names, lowering.extra)
+    else:
+        lowering = Lowering(
+            outputs, symbols, None, names, table, device=True, gemm=False, **options
+        )
+        likely = {name: known[s] for s, name in table.variables.items() if s in known}
+        run_device_passes(lowering.phases, names, lowering.extra, likely)
     packed = pack(lowering.phases) if packs else {}
     pools = layout(lowering.phases, flat)
     extent = table.expression(rows) if rows is not None else None
@@ -362,7 +330,11 @@ class FunctionKernel:
         # the output buffers keep the names that were given out for them
         for name in self._outputs:
             names.release(name)
-        lowered = lower_graph(outputs, dict(self._buffers), self.rows, names, table, {}, packs=True)
+        on_device = self.options.on_device
+        lowered = lower_graph(
+            outputs, dict(self._buffers), self.rows, names, table, {}, packs=True,
+            known=(self.sizes or {}) if on_device else None,
+        )  # fmt: skip
         self._lowered = lowered
         arrays = used_arrays(lowered.phases)
         self._arrays = arrays
@@ -370,7 +342,7 @@ class FunctionKernel:
             self.title, self.options.dtype, self.options.math, lowered.phases,
             list(lowered.sizes.values()), lowered.rows, arrays, lowered.pools,
         )  # fmt: skip
-        self.source = function_source(program)
+        self.source = (cuda.function_source if on_device else function_source)(program)
         self._constants = constant_arrays(lowered, self.options.dtype)
         self._work = work_per_row(computed, self.rows)
 
@@ -398,6 +370,11 @@ class FunctionKernel:
             memory[name] = np.empty(concrete_shape(node.shape, sizes), kind)
         join(self._lowered.packed, memory)
         results = [memory[name] for name in self._outputs]
+        if self.options.on_device and not plain:
+            memory.update(pool_arrays(self._lowered, dtype, values, 1, 1))
+            status = self._run_on_device(memory, values)
+            check_status(status, self.title)
+            return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]
         rows = values[self._lowered.sizes[self.rows]] if self.rows is not None else 0
         grain, most = chunking(self._lowered, values, self._work)
         chunks = chunk_count(rows, grain, most)
@@ -420,6 +397,23 @@ class FunctionKernel:
             launch(entry, nth, arguments)
         check_status(status, self.title)
         return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]
+
+    def _run_on_device(
+        self, memory: Mapping[str, np.ndarray], values: Mapping[str, int]
+    ) -> np.ndarray:
+        """Copy the inputs there and the results back; gives the status."""
+        where = device()
+        there = {name: where.upload(memory[name]) for name in self._arrays}
+        barrier, status = np.zeros(16, np.int64), np.zeros(1, np.int64)
+        control = [where.upload(barrier), where.upload(status)]
+        addresses = [where.address(m) for m in (*control, *there.values())]
+        arguments = [*addresses[:2], *values.values(), *addresses[2:]]
+        where.run(self.source, shape_of(self._lowered.phases, values), arguments)
+        where.download(control[1], status)
+        changed = {*self._outputs, *(n for n in self._lowered.packed if n.startswith("results"))}
+        for name in changed & set(there):
+            where.download(there[name], memory[name])
+        return status
 
 
 def result_dtype(node: Node) -> str:

@@ -13,9 +13,11 @@ from .loop_ir import (
     Const,
     Expr,
     Gemm,
+    Lanes,
     Loop,
     Phase,
     Routine,
+    Spread,
     Statement,
     Store,
     Update,
@@ -79,7 +81,7 @@ def whole_body(phase: Phase) -> list[Statement]:
 def _own(body: Iterable[Statement]) -> Iterator[Statement]:
     for s in body:
         yield s
-        if isinstance(s, Loop):
+        if isinstance(s, (Loop, Spread, Lanes)):
             yield from _own(s.body)
 
 

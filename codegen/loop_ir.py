@@ -6,7 +6,8 @@
     Phase     := serial Stmt* | rows Stmt*    on one thread | on chunks of the rows, in threads
                | combine Stmt* | step Stmt*   sums of partial results | a whole step of training
                | shared Stmt*                 each thread computes a part of every result
-    Stmt      := Store | Update | Let | Loop | Gemm | Routine | Block
+               | spread Spread*               on a device: loops divided among teams of threads
+    Stmt      := Store | Update | Let | Loop | Gemm | Routine | Block | Spread | Lanes | Meet
     Store     := buffer[index*] = Expr
     Update    := buffer[index*] op= Expr      op is add, maximum or minimum
     Let       := name = Expr
@@ -14,6 +15,9 @@
     Gemm      := C[m, n] (+)= A[m, k] B[k, n] on matrices in memory, or parts of larger buffers
     Routine   := a helper of the spelling table on whole buffers and sizes
     Block     := Stmt*                        a part of a long body, a function of its own
+    Spread    := for indices in extents: Stmt*     one team for each index
+    Lanes     := for indices in extents: Stmt*     in a Spread: one thread of the team for each
+    Meet      := the threads of a team see what the others have written
     Expr      := Const | Var | Load | Call
     Load      := buffer[index*]
     Call      := operation(Expr*)             operations of the spelling table
@@ -25,7 +29,7 @@ without axes that only one loop body uses becomes a variable of that body (``pas
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
@@ -245,7 +249,52 @@ class Block:
     body: list[Statement]
 
 
-Statement = Store | Update | Let | Loop | Gemm | Routine | Block
+@dataclass
+class Spread:
+    """A body for every index of some axes, divided among teams of a device.
+
+    ``team`` is ``"thread"``, ``"warp"`` or ``"block"``. All threads of a team run the body: they
+    compute the same variables, and its first thread stores what is stored outside of ``Lanes``.
+    Without axes the body runs once, on team ``place``.
+    """
+
+    counters: list[str]
+    extents: list[Expr]
+    team: str
+    body: list[Statement]
+    formula: str = ""
+    place: int = 0
+
+
+@dataclass
+class Lanes:
+    """Loops divided among the threads of a team; ``sums`` are combined over the team afterwards.
+
+    With ``part`` (a number, and how many there are) only that part of the first loop is run.
+    """
+
+    counters: list[str]
+    extents: list[Expr]
+    body: list[Statement]
+    sums: dict[Buffer, str]
+    part: tuple[Expr, int] | None = None
+    formula: str = ""
+
+
+@dataclass
+class Meet:
+    """The threads of a team wait for each other."""
+
+
+Statement = Store | Update | Let | Loop | Gemm | Routine | Block | Spread | Lanes | Meet
+
+
+@dataclass(eq=False)
+class Repeat:
+    """A loop around phases of a device, each followed by a barrier."""
+
+    counter: str
+    extent: Expr
 
 
 @dataclass(frozen=True)
@@ -274,9 +323,10 @@ class Phase:
     ``tile`` rows at a time where it is not None; ``before`` and ``after`` run once for each
     chunk, ``prologue`` once), ``"combine"`` (sums of the chunks' partial results),
     ``"serial"``, ``"shared"`` (loops and products are divided among the threads by their first
-    axis, variables belong to every thread, the first thread runs the rest), or ``"step"`` (all
+    axis, variables belong to every thread, the first thread runs the rest), ``"step"`` (all
     of a training step on one thread; the numbers of ``resident`` are variables from step to
-    step).
+    step), or ``"spread"`` (loops divided among teams of a device; it runs in the loops of
+    ``around``, and ``prologue`` once in every thread).
     """
 
     name: str
@@ -288,6 +338,7 @@ class Phase:
     after: list[Statement] = field(default_factory=list)
     resident: list[Resident] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    around: tuple[Repeat, ...] = ()
 
     def note(self, what: str, why: str) -> None:
         """Remember a decision, for ``Trainer.schedule``."""
@@ -383,8 +434,12 @@ def expressions(statement: Statement) -> list[Expr]:
         return [statement.extent]
     if isinstance(statement, Routine):
         return list(statement.sizes)
-    if isinstance(statement, Block):
+    if isinstance(statement, (Block, Meet)):
         return []
+    if isinstance(statement, Lanes):
+        return [*statement.extents, *([statement.part[0]] if statement.part else [])]
+    if isinstance(statement, Spread):
+        return list(statement.extents)
     matrices = (statement.a, statement.b, statement.c)
     sizes = [statement.m, statement.n, statement.k, *(m.stride for m in matrices)]
     return [*sizes, *(i for m in matrices for i in m.lead)]
@@ -403,7 +458,7 @@ def statements(body: list[Statement]) -> Iterator[Statement]:
     """All statements of a body, those inside loops and blocks too."""
     for statement in body:
         yield statement
-        if isinstance(statement, (Loop, Block)):
+        if isinstance(statement, (Loop, Block, Spread, Lanes)):
             yield from statements(statement.body)
 
 
@@ -442,6 +497,17 @@ def map_statement(statement: Statement, function: Callable[[Expr], Expr | None])
             return Loop(statement.counter, new(statement.extent), body, statement.formula)
         case Block():
             return Block(statement.name, [map_statement(s, function) for s in statement.body])
+        case Meet():
+            return statement
+        case Spread():
+            body = [map_statement(s, function) for s in statement.body]
+            extents = [new(e) for e in statement.extents]
+            return replace(statement, extents=extents, body=body)
+        case Lanes():
+            body = [map_statement(s, function) for s in statement.body]
+            extents = [new(e) for e in statement.extents]
+            part = (new(statement.part[0]), statement.part[1]) if statement.part else None
+            return replace(statement, extents=extents, body=body, part=part)
         case Routine():
             sizes = tuple(map(new, statement.sizes))
             return Routine(statement.name, statement.buffers, sizes, statement.formula)
@@ -520,6 +586,24 @@ def dump(body: list[Statement], indent: str = "") -> str:
             case Block():
                 lines.append(f"{indent}{s.name}:")
                 lines.append(dump(s.body, indent + "    "))
+            case Spread() | Lanes():
+                pairs = zip(s.counters, s.extents, strict=True)
+                axes = ", ".join(f"{c} < {text(e)}" for c, e in pairs)
+                who = f"each {s.team}" if isinstance(s, Spread) else "lanes"
+                part = (
+                    f" part {text(s.part[0])} of {s.part[1]}"
+                    if isinstance(s, Lanes) and s.part
+                    else ""
+                )
+                sums = (
+                    ""
+                    if isinstance(s, Spread)
+                    else "".join(f" {op} {b.name}" for b, op in s.sums.items())
+                )
+                lines.append(f"{indent}{who} [{axes}]{part}{sums}:")
+                lines.append(dump(s.body, indent + "    "))
+            case Meet():
+                lines.append(f"{indent}meet")
             case Routine():
                 arguments = [*(b.name for b in s.buffers), *map(text, s.sizes)]
                 lines.append(f"{indent}{s.name}({', '.join(arguments)})")

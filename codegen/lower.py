@@ -21,6 +21,7 @@ from .convolutions import PRODUCTS
 from .decompose import DECOMPOSED, decompose
 from .elements import ELEMENTS, symbol_element
 from .formula import formula
+from .gpu.windows import DEVICE_NESTS
 from .loop_ir import (
     ROW,
     Buffer,
@@ -69,7 +70,8 @@ class Lowering:
     """Lowers one graph; ``phases`` is the result.
 
     With ``single`` one thread takes all rows as one chunk, in one phase. With ``in_place`` the
-    results replace what the graph reads, after the last statement that reads it.
+    results replace what the graph reads, after the last statement that reads it. With ``device``
+    each element has a sum of its own wherever that is possible, for as many threads.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class Lowering:
         wish: str = "rows",
         single: bool = False,
         few: bool = False,
+        device: bool = False,
     ) -> None:
+        self.device = device
         self.in_place = in_place
         self.single = single
         self.wish = wish
@@ -398,6 +402,8 @@ class Lowering:
             self._gemm(node, buffer, text)
             return
         build = NESTS.get(node.operation)
+        if self.device:
+            build = DEVICE_NESTS.get(node.operation, build)
         if node in self.images.products:
             build = PRODUCTS[node.operation]
         elif node.operation == "reshape" and self._flatten(node, buffer, row, text):

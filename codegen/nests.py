@@ -290,6 +290,7 @@ def _matmul(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: st
         and not _is_transposed(b)
         and not _small(columns)
         and row != node.rank - 1
+        and not low.device
     ):
         # columns innermost: memory is read in order
         body: list[Statement] = [

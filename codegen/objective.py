@@ -19,8 +19,9 @@ from symdiff.rewrite import algebra
 from symdiff.second_order import inner, jacobian_node
 from symdiff.shapes import Size, concrete_shape, text
 
-from .kernel import FunctionKernel, Options, check_threads, choose_rows, dtype_name
+from .kernel import FunctionKernel, Options, choose_rows, dtype_name
 from .labels import check_labels
+from .launch import check_threads
 from .roll import roll, rolled_parameters
 from .vectorise import is_scalar, over_samples, vectorise
 

@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 
 from .build import build
-from .kernel import launch
+from .launch import launch
 from .machine import host
 from .machine_code import Entry
 from .straight_line import FORMATS

@@ -42,19 +42,19 @@ from .history import History
 from .kernel import (
     FunctionKernel,
     Options,
-    check_threads,
     choose_rows,
     dtype_name,
     in_cheapest_order,
 )
 from .labels import check_labels
+from .launch import check_threads
 from .loop import Loop
 from .profile import Profile, profile_run
 from .roll import Vectors, roll, rolled_parameters, side_by_side
 from .schedule import FEW_ROWS
 from .schedule_report import ScheduleReport
 from .training import Shares, Step, TrainingKernel
-from .update import UpdateRule
+from .update import COUNT, UpdateRule
 from .vectorise import is_scalar, over_samples, vectorise
 
 Callback = Callable[["Trainer", History], Any]
@@ -365,12 +365,16 @@ class Trainer:
                 [*places, *self._slots[len(self._trained) :]],
                 [n for n in nodes.values() if n in used], rows, gathered, self._rule,
                 self._options, f"{self._optimizer.name}: {describe(self._root, 200)}", few,
+                {**self._likely, COUNT: self._started().size},
             )  # fmt: skip
             kernel: TrainingKernel | CompactKernel | None = None
-            if sizes is not None and batches is not None:
+            compact = sizes is not None and batches is not None and not self._options.on_device
+            if compact:
+                assert sizes is not None and batches is not None
                 kernel = compact_kernel(step, sizes, batches, self._started().size)
             if kernel is None:
-                same = (vectors, rows, gathered, few, *graph)
+                known = frozenset(self._likely.items()) if self._options.on_device else None
+                same = (vectors, rows, gathered, few, known, *graph)
                 if same not in self._graphs:
                     self._graphs[same] = TrainingKernel(step)
                 kernel = self._graphs[same]

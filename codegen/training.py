@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,27 @@ from symdiff.shapes import Size, concrete_shape
 from .build import build, build_plain
 from .control import chunk_count
 from .data import Plan
+from .emit import cuda
 from .emit.cpu import Program, training_source
 from .emit.walk import Walk
+from .gpu.device import device
+from .gpu.orders import Orders
+from .gpu.shape import shape_of
 from .kernel import (
     MOST_CHUNKS,
     RESERVED,
     Lowered,
     Options,
-    address,
     chunking,
     constant_arrays,
     data_buffer,
-    launch,
     lower_graph,
     pool_arrays,
     prepare,
     used_arrays,
     work_per_row,
 )
+from .launch import address, launch
 from .loop_ir import Buffer, Const, Load, Phase, Var, const, count, plus
 from .lower import Output
 from .machine_code import Entry
@@ -85,6 +88,8 @@ class Step:
     title : str
     few : bool
         Whether no batch has more than FEW_ROWS rows.
+    known : mapping
+        What sizes will be, about.
     """
 
     loss: Node
@@ -98,6 +103,7 @@ class Step:
     options: Options
     title: str
     few: bool = False
+    known: Mapping[Size, int] = field(default_factory=dict)
 
     @property
     def moving(self) -> list[Node]:
@@ -169,6 +175,7 @@ class TrainingKernel:
         self._clocked = clocked
         self.options = step.options
         self.rows = step.rows
+        self._known = dict(step.known) if step.options.on_device else None
         names = Names(RESERVED)
         table = SizeTable(names)
         if step.rows is not None:
@@ -181,11 +188,11 @@ class TrainingKernel:
         for node, value, slot in zip(step.parameters, step.values, step.slots, strict=True):
             wish = f"{'next' if node in self._moving else 'gradient'}_{symbols[node].name}"
             outputs.append(Output(value, wish, "gradient", slot))
-        self._forward = lower_graph(
+        self.forward = lower_graph(
             outputs, symbols, step.rows, names, table, FLAT,
-            gathered=samples, wish="forward_backward", few=step.few,
+            gathered=samples, wish="forward_backward", few=step.few, known=self._known,
         )  # fmt: skip
-        self._update = self._lower_update(step.rule, names, FLAT)
+        self.update = self._lower_update(step.rule, names, FLAT)
         self._average = self._lower_average(names, FLAT)
         self.constants = step.rule.numbers
         self._work = step.work
@@ -224,8 +231,9 @@ class TrainingKernel:
         symbols[rule.leaves[optimizers.epoch]] = Var("epoch", "int")
         outputs = [Output(n, str(s), "state", buffer=targets[s]) for s, n in rule.results().items()]
         return lower_graph(
-            outputs, symbols, COUNT, names, table, flat, in_place=True, wish="update"
-        )
+            outputs, symbols, COUNT, names, table, flat, in_place=True, wish="update",
+            known=self._known,
+        )  # fmt: skip
 
     def _lower_average(self, names: Names, flat: Mapping[str, str]) -> list[Phase]:
         """Moving averages take the value that the step computed; they lie behind the others."""
@@ -243,14 +251,16 @@ class TrainingKernel:
         target, source = buffers
         output = Output(leaf, "average", "parameter", buffer=target)
         given = {leaf: source}
-        return lower_graph([output], given, None, names, table, flat, wish="update").phases
+        return lower_graph(
+            [output], given, None, names, table, flat, wish="update", known=self._known
+        ).phases
 
     @property
     def _short_tail(self) -> bool:
         """Whether the partial results, and so the parameters, are few."""
-        if any(phase.kind == "shared" for phase in self._forward.phases):
+        if any(phase.kind == "shared" for phase in self.forward.phases):
             return False
-        sizes = [p.size for p in self._forward.pools.values() if p.space == "partial"]
+        sizes = [p.size for p in self.forward.pools.values() if p.space == "partial"]
         literal = all(isinstance(size, Const) for size in sizes)
         few = literal and sum(int(s.value) for s in sizes if isinstance(s, Const)) <= SHORT_TAIL
         return bool(sizes) and few
@@ -258,13 +268,13 @@ class TrainingKernel:
     @property
     def phases(self) -> list[Phase]:
         """Forward and backward, then the update."""
-        return [*self._forward.phases, *self._update.phases, *self._average]
+        return [*self.forward.phases, *self.update.phases, *self._average]
 
     def parts(self, run: Run) -> list[tuple[list[Phase], Any, int]]:
         """Phases with the extent of their rows and the number of their chunks in a run."""
         return [
-            (self._forward.phases, self._forward.rows, run.chunks),
-            (self._update.phases, self._update.rows, run.update_chunks),
+            (self.forward.phases, self.forward.rows, run.chunks),
+            (self.update.phases, self.update.rows, run.update_chunks),
             (self._average, None, 1),
         ]
 
@@ -294,7 +304,7 @@ class TrainingKernel:
             )
         if self._short_tail:
             report.add("one thread after the rows", "there are few sums and parameters")
-        for phase in (*self._forward.phases, *self._update.phases, *self._average):
+        for phase in (*self.forward.phases, *self.update.phases, *self._average):
             report.add_phase(phase)
         return report
 
@@ -302,8 +312,38 @@ class TrainingKernel:
         """How many numbers the moving averages hold."""
         return sum(math.prod(concrete_shape(n.shape, sizes)) for n in self._moving)
 
+    def size_values(
+        self, sizes: Mapping[Size, int], parameters: int, largest_batch: int, seed: int
+    ) -> dict[str, int]:
+        """The values of the size variables in a run."""
+        values = {name: int(sizes.get(s, 0)) for s, name in self.forward.sizes.items()}
+        if self.rows is not None:
+            values[self.forward.sizes[self.rows]] = largest_batch
+        moving = self.moving_elements(sizes)
+        values.update(parameters_count=parameters - moving, moving_count=moving, seed=seed)
+        return values
+
+    def memory(
+        self, data: Mapping[Node, np.ndarray], parameters: np.ndarray, state: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The arrays of a run, but for work memory."""
+        dtype = self.options.dtype
+        memory: dict[str, np.ndarray] = {
+            "parameters": parameters,
+            "state": state,
+            "gradient": np.zeros(max(parameters.size, 1), dtype),
+            "loss": np.zeros(1, dtype),
+            "hyper": self.constants.astype(dtype),
+            "times": np.zeros(2 + len(self.phases), np.int64),
+        }
+        for lowered in (self.update, self.forward):
+            memory.update(constant_arrays(lowered, dtype))
+        for node, buffer in self._buffers.items():
+            memory[buffer.name] = prepare(data[node], node.dtype, dtype)
+        return memory
+
     def _emit(self, title: str, gathered: bool) -> str:
-        forward, update = self._forward, self._update
+        forward, update = self.forward, self.update
         arrays = {**used_arrays(forward.phases), **used_arrays(update.phases)}
         arrays.setdefault("loss", "real")
         arrays.pop("samples", None)
@@ -330,7 +370,7 @@ class TrainingKernel:
             gathered=gathered, row_data=row_data, short_tail=self._short_tail,
             clocked=self._clocked,
         )  # fmt: skip
-        return training_source(program)
+        return (cuda.training_source if self.options.on_device else training_source)(program)
 
     def bind(
         self,
@@ -344,7 +384,15 @@ class TrainingKernel:
         plain: bool = False,
     ) -> Run:
         """Fix the arrays of a run; ``parameters`` and ``state`` are changed in place."""
-        return Run(self, data, sizes, parameters, state, threads, largest_batch, seed, plain)
+        kind = DeviceRun if self.options.on_device else Run
+        return kind(self, data, sizes, parameters, state, threads, largest_batch, seed, plain)
+
+
+def _add_pools(memory: dict[str, np.ndarray], pools: Mapping[str, np.ndarray]) -> None:
+    """Add work memory; two programs share an array."""
+    for name, array in pools.items():
+        if name not in memory or memory[name].size < array.size:
+            memory[name] = array
 
 
 class Run:
@@ -362,14 +410,10 @@ class Run:
         seed: int,
         plain: bool,
     ) -> None:
-        forward, update = kernel._forward, kernel._update
+        forward, update = kernel.forward, kernel.update
         dtype = kernel.options.dtype
-        values = {name: int(sizes.get(s, 0)) for s, name in forward.sizes.items()}
-        if kernel.rows is not None:
-            values[forward.sizes[kernel.rows]] = largest_batch
-        moving = kernel.moving_elements(sizes)
-        trained = parameters.size - moving
-        values.update(parameters_count=trained, moving_count=moving, seed=seed)
+        values = kernel.size_values(sizes, parameters.size, largest_batch, seed)
+        trained = values["parameters_count"]
         self.grain, self.most_chunks = chunking(forward, values, kernel._work)
         chunks = chunk_count(largest_batch, self.grain, self.most_chunks)
         self.update_chunks = max(1, min(MOST_CHUNKS, trained // UPDATE_CHUNK))
@@ -380,22 +424,9 @@ class Run:
         useful = max(chunks, self.update_chunks) if work >= STEP_WORK else 1
         self.threads = 1 if plain else min(threads, useful)
         self.shares = Shares(largest_batch, chunks, self.grain, self.threads, work)
-        memory: dict[str, np.ndarray] = {
-            "parameters": parameters,
-            "state": state,
-            "gradient": np.zeros(max(parameters.size, 1), dtype),
-            "loss": np.zeros(1, dtype),
-            "hyper": kernel.constants.astype(dtype),
-            "times": np.zeros(2 + len(kernel.phases), np.int64),
-        }
+        memory = kernel.memory(data, parameters, state)
         for lowered, most in ((update, self.update_chunks), (forward, self.most_chunks)):
-            memory.update(constant_arrays(lowered, dtype))
-            pools = pool_arrays(lowered, dtype, values, most, self.threads)
-            for name, array in pools.items():
-                if name not in memory or memory[name].size < array.size:
-                    memory[name] = array
-        for node, buffer in kernel._buffers.items():
-            memory[buffer.name] = prepare(data[node], node.dtype, dtype)
+            _add_pools(memory, pool_arrays(lowered, dtype, values, most, self.threads))
         self._memory = memory
         self.values = values
         self.times = memory["times"] if kernel._clocked else None
@@ -437,4 +468,98 @@ class Run:
         return losses[:steps], int(self._status[0])
 
 
-__all__ = ["Run", "Step", "TrainingKernel"]
+class DeviceRun:
+    """A training kernel on a device; each call runs some more steps there.
+
+    The data stay on the device. Parameters and state go there before, and come back after.
+    """
+
+    threads = 1
+    times = None
+
+    def __init__(
+        self,
+        kernel: TrainingKernel,
+        data: Mapping[Node, np.ndarray],
+        sizes: Mapping[Size, int],
+        parameters: np.ndarray,
+        state: np.ndarray,
+        threads: int,
+        largest_batch: int,
+        seed: int,
+        plain: bool,
+    ) -> None:
+        self._device = device()
+        dtype = kernel.options.dtype
+        values = self.values = kernel.size_values(sizes, parameters.size, largest_batch, seed)
+        memory = kernel.memory(data, parameters, state)
+        for lowered in (kernel.update, kernel.forward):
+            _add_pools(memory, pool_arrays(lowered, dtype, values, 1, 1))
+        self._kernel = kernel
+        self._shape = shape_of(kernel.phases, values)
+        self._sizes = [values[s] for s in kernel.size_names]
+        self._trained = {"parameters": parameters, "state": state}
+        self._there = {name: self._device.upload(memory[name]) for name in kernel._arrays}
+        self._barrier = self._device.upload(np.zeros(16, np.int64))
+        self._orders = Orders()
+        work = largest_batch * kernel._work + values["parameters_count"] * UPDATE_COST
+        self.shares = Shares(largest_batch, 1, 1, 1, work)
+
+    def __call__(
+        self,
+        plan: Plan,
+        start: int,
+        steps: int,
+        passed: int,
+        epochs: int,
+        random: np.ndarray,
+        threads: int,
+    ) -> tuple[np.ndarray, int]:
+        """Run steps; returns the loss of each, and the status of the kernel."""
+        losses = np.zeros(max(steps, 1), self._kernel.options.dtype)
+        done = 0
+        while done < steps:
+            count = min(steps - done, self._orders.most_steps(plan, start + done))
+            part = losses[done : done + count]
+            status = self._some(plan, start + done, count, passed, epochs, random, part)
+            if status:
+                return losses[:steps], status
+            done += count
+        return losses[:steps], 0
+
+    def _some(
+        self,
+        plan: Plan,
+        start: int,
+        steps: int,
+        passed: int,
+        epochs: int,
+        random: np.ndarray,
+        losses: np.ndarray,
+    ) -> int:
+        where, there = self._device, self._there
+        order = self._orders.of(plan, start, steps, random)
+        status = np.zeros(1, np.int64)
+        given = [where.upload(a) for a in (status, plan.offsets, order, losses)]
+        for name, array in self._trained.items():
+            if name in there:
+                where.replace(there[name], array)
+        at, offsets, samples, results = (where.address(m) for m in given)
+        stride = plan.order.size if plan.shuffled else 0
+        arguments = [
+            where.address(self._barrier), at, start, steps, passed, epochs, plan.per_pass, stride,
+            plan.order.size, offsets, samples, results, *self._sizes,
+            *(where.address(there[name]) for name in self._kernel._arrays),
+        ]  # fmt: skip
+        where.run(self._kernel.source, self._shape, arguments)
+        where.download(given[0], status)
+        if status[0]:
+            return int(status[0])
+        where.download(given[3], losses)
+        for name, array in self._trained.items():
+            if name in there:
+                where.download(there[name], array)
+        return 0
+
+
+__all__ = ["DeviceRun", "Run", "Step", "TrainingKernel"]

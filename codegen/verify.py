@@ -15,11 +15,14 @@ from .loop_ir import (
     Const,
     Expr,
     Gemm,
+    Lanes,
     Let,
     Load,
     Loop,
+    Meet,
     Phase,
     Routine,
+    Spread,
     Statement,
     Store,
     Update,
@@ -72,11 +75,19 @@ class _Check:
         self.bound: set[str] = set()
         self.counters: list[str] = []
         self.row_counters: list[str] = []
+        self.spread_counters: list[str] = []
         self.checked: set[Buffer] = set()
         self.written: set[Buffer] = set()
 
     def run(self) -> None:
         phase = self.phase
+        if phase.kind == "spread":
+            for loop in phase.around:
+                self.expression(loop.extent)
+                self.bind(loop.counter)
+            self.body(phase.prologue)
+            self.body(phase.body)
+            return
         if phase.kind != "rows":
             if phase.prologue or phase.before or phase.after or phase.tile:
                 self.fail("only phases by rows have tiles, a prologue, before and after")
@@ -124,6 +135,10 @@ class _Check:
                 self.loop(s)
             case Block():
                 self.body(s.body)
+            case Spread() | Lanes():
+                self.divided(s)
+            case Meet():
+                pass
             case Gemm():
                 self.gemm(s)
             case Routine():
@@ -154,6 +169,24 @@ class _Check:
         if by_rows:
             self.row_counters.pop()
 
+    def divided(self, s: Spread | Lanes) -> None:
+        """Loops of which each thread runs a part: what it writes is nobody else's."""
+        for extent in s.extents:
+            self.expression(extent)
+        if isinstance(s, Lanes) and s.part is not None:
+            self.expression(s.part[0])
+        for counter in s.counters:
+            if counter in self.counters or counter in self.bound or counter in self.sizes:
+                self.fail(f"the counter {counter} is in use where a loop begins")
+        self.counters += s.counters
+        self.spread_counters += s.counters
+        for buffer in s.sums if isinstance(s, Lanes) else ():
+            if buffer not in self.written:
+                self.fail(f"the sum {buffer} has no start")
+        self.body(s.body)
+        if s.counters:
+            del self.counters[-len(s.counters) :], self.spread_counters[-len(s.counters) :]
+
     def gemm(self, s: Gemm) -> None:
         for matrix in (s.a, s.b, s.c):
             self.buffer(matrix.buffer)
@@ -180,6 +213,10 @@ class _Check:
     def target(self, buffer: Buffer, index: Sequence[Expr]) -> None:
         self.element(buffer, index)
         self.writable(buffer)
+        if self.phase.kind == "spread" and buffer.space != "scalar":
+            own = [c for c in self.spread_counters if not _is_counter_among(index, c)]
+            if own:
+                self.fail(f"two threads may write one element of {buffer}: not at {own[0]}")
         if self.phase.kind != "rows" or buffer.space in OWN:
             return
         axis = buffer.row_axis
@@ -246,6 +283,10 @@ def _top(body: Iterable[Statement]) -> Iterator[Statement]:
             yield from _top(s.body)
         else:
             yield s
+
+
+def _is_counter_among(index: Sequence[Expr], counter: str) -> bool:
+    return any(_is_counter(i, [counter]) for i in index)
 
 
 def _is_counter(index: Expr, counters: Sequence[str]) -> bool:

@@ -62,7 +62,7 @@ class Program:
 
 
 def _prelude(program: Program | StepProgram, walks: Sequence[Walk], body: str) -> list[str]:
-    helpers = _helpers(walks)
+    helpers = helper_lines(walks)
     text = "\n".join([*helpers, body])
     lines = [f"# {comment(program.title)}", ""]
     lines += ["import math", ""] if re.search(r"\bmath\.", text) else []
@@ -85,7 +85,7 @@ def _prelude(program: Program | StepProgram, walks: Sequence[Walk], body: str) -
     return [*lines, *helpers]
 
 
-def _helpers(walks: Sequence[Walk]) -> list[str]:
+def helper_lines(walks: Sequence[Walk], decorator: str = "@compiler.helper") -> list[str]:
     """The functions that phases call."""
     lines: list[str] = []
     for name in dict.fromkeys(h for w in walks for h in w.helpers):
@@ -95,7 +95,7 @@ def _helpers(walks: Sequence[Walk]) -> list[str]:
             lines.append(f"{name} = {text}")
             continue
         assert isinstance(text, Helper)
-        lines += ["", "@compiler.helper", *text.source.splitlines(), ""]
+        lines += ["", decorator, *text.source.splitlines(), ""]
     return lines
 
 
@@ -237,7 +237,7 @@ def _step_calls(program: Program, walk: Walk, update: Walk) -> list[str]:
         calls += [f"{three}{line}" for line in [*tail, record]]
         calls.append(f"{two}wait(barrier, nth)")
     if not program.gathered:
-        calls = [_with_batches(c, program.row_data) for c in calls]
+        calls = [with_batches(c, program.row_data) for c in calls]
     if not program.short_tail:
         calls += _calls(update, program.update, 2, "update_chunks")
         calls += [f"{two}if tid == 0:", f"{three}{record}"]
@@ -329,7 +329,7 @@ def step_source(program: StepProgram) -> str:
     return "\n".join([*_prelude(program, [walk], text), text]) + "\n"
 
 
-def _with_batches(call: str, row_data: Mapping[str, str]) -> str:
+def with_batches(call: str, row_data: Mapping[str, str]) -> str:
     """Pass the rows of the batch in place of all rows."""
     head, _, tail = call.partition("(")
     if not tail or head.strip() == "wait":

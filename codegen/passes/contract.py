@@ -106,8 +106,12 @@ def _common(paths: list[tuple[tuple[int, str], ...]]) -> tuple[tuple[int, str], 
     return ()
 
 
-def contract(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
-    """Contract the private buffers of a phase, and the small partial results."""
+def contract(phase: Phase, names: Names, buffers: list[Buffer], whole: bool = False) -> None:
+    """Contract the private buffers of a phase, and the small partial results.
+
+    With ``whole`` only those become variables that one loop body has for itself, and no others
+    lose axes: many threads run the loop at once.
+    """
     visits: dict[Buffer, list[tuple[tuple[Expr, ...] | None, tuple[tuple[int, str], ...]]]] = {}
     for buffer, index, path, _ in _visits(phase.body):
         if buffer.space in ("private", "scalar"):
@@ -128,9 +132,11 @@ def contract(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
             ):
                 axes.append(axis)
         kept = [a for a in range(len(buffer.shape)) if a not in axes]
-        dropped[buffer] = axes
         left = {tuple(index[a] for a in kept) for index, _ in entries if index is not None}
         literal = all(isinstance(i, Const) for index in left for i in index)
+        if whole and not (inside and literal and len(left) <= ELEMENTS):
+            continue
+        dropped[buffer] = axes
         if literal and len(left) <= ELEMENTS:
             for index in sorted(left, key=str):
                 suffix = "_".join(str(i.value) for i in index if isinstance(i, Const))

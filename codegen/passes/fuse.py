@@ -116,7 +116,8 @@ class Summary:
         return not names and not self.conflicts(other)
 
 
-def _fusable(first: Loop, second: Loop, a: Summary, b: Summary) -> bool:
+def fusable(first: Loop, second: Loop, a: Summary, b: Summary) -> bool:
+    """Whether two loops mean the same as one loop with both bodies."""
     if first.extent != second.extent:
         return False
     if a.bound & b.read or b.bound & a.read:
@@ -130,7 +131,8 @@ def _fusable(first: Loop, second: Loop, a: Summary, b: Summary) -> bool:
     return True
 
 
-def _join(first: Loop, second: Loop) -> Loop:
+def join(first: Loop, second: Loop) -> Loop:
+    """One loop with both bodies."""
     body = second.body
     if second.counter != first.counter:
         old, new = Var(second.counter, "int"), Var(first.counter, "int")
@@ -149,7 +151,7 @@ def fuse_body(body: list[Statement]) -> list[Statement]:
         if partner is not None:
             old = result[partner]
             assert isinstance(old, Loop) and isinstance(statement, Loop)
-            result[partner] = _join(old, statement)
+            result[partner] = join(old, statement)
             summaries[partner].join(summary)
         else:
             result.append(statement)
@@ -169,7 +171,7 @@ def _partner(
         return None
     for position in reversed(range(max(0, len(result) - WINDOW), len(result))):
         other = result[position]
-        if isinstance(other, Loop) and _fusable(other, statement, summaries[position], summary):
+        if isinstance(other, Loop) and fusable(other, statement, summaries[position], summary):
             return position
         if not summary.independent(summaries[position]):
             return None

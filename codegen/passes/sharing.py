@@ -208,7 +208,7 @@ def _part(s: Statement) -> _Part:
         whole = any(isinstance(i, (Gemm, Routine)) for i in statements([s]))
         written = {i.buffer for i in statements([s]) if isinstance(i, (Store, Update))}
         outside = {b for b in written if b.space not in OWN and not part.axes(b)}
-        part.extent = None if whole or outside or _carried(s, written) else s.extent
+        part.extent = None if whole or outside or carried(s, written) else s.extent
         return part
     number = isinstance(s, (Store, Update)) and s.buffer.space in OWN
     return _Part(s, summary, isinstance(s, Let) or number, None)
@@ -241,14 +241,14 @@ def _closed(groups: list[_Group]) -> bool:
     return True
 
 
-def _carried(loop: Loop, written: set[Buffer]) -> bool:
+def carried(loop: Loop, written: set[Buffer], own: Sequence[str] = OWN) -> bool:
     """Whether an iteration reads a variable that the iteration before has written."""
     started: set[Buffer] = set()
     for s in statements(loop.body):
         read = {load.buffer for load in loads(s)}
         if isinstance(s, Update):
             read.add(s.buffer)
-        if any(b.space in OWN and b in written and b not in started for b in read):
+        if any(b.space in own and b in written and b not in started for b in read):
             return True
         if isinstance(s, Store):
             started.add(s.buffer)

@@ -66,7 +66,7 @@ def _extent(statement: Statement) -> int:
     return few if _size([statement], few) <= STATEMENTS else 0
 
 
-def _unroll(
+def unroll_body(
     body: list[Statement], names: Names, extent: int, inmost: bool = False
 ) -> list[Statement]:
     """Unroll all tiny loops, or with ``inmost`` those in which nothing long is left."""
@@ -75,7 +75,7 @@ def _unroll(
         if not isinstance(s, Loop):
             result.append(s)
             continue
-        inner = _unroll(s.body, names, extent, inmost)
+        inner = unroll_body(s.body, names, extent, inmost)
         iterations = _iterations(s, extent)
         long = any(isinstance(i, Loop) for i in inner) or (iterations or 0) * len(inner) > WINDOW
         if iterations is None or (inmost and iterations > 1 and long):
@@ -131,7 +131,7 @@ def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
     for s, extent in zip(phase.body, extents, strict=True):
         loops = [i for i in statements([s]) if isinstance(i, Loop)]
         lengths |= {n for i in loops if (n := _iterations(i, extent)) is not None and n > 1}
-        body += _unroll([s], names, extent or EXTENTS[1], inmost=not extent)
+        body += unroll_body([s], names, extent or EXTENTS[1], inmost=not extent)
     phase.body = body
     if lengths:
         rows = any(isinstance(s, Loop) and s.counter == ROW and _is_flat(s) for s in body)

@@ -1,0 +1,186 @@
+"""Where kernels for a device run: on a GPU, or on threads of the processor that stand for one."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from symdiff.errors import SymdiffError
+
+from ..build import build, load_module
+from ..launch import address, default_threads, launch
+from .processor import processor_source
+from .shape import BLOCK, Shape, blocks_and_size
+
+REMEDY = (
+    "install the CUDA extra (pip install 'symdiff[cuda]') and NVIDIA's driver, or use target='cpu'"
+)
+
+
+class DeviceError(SymdiffError, RuntimeError):
+    """There is no device, or it failed."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """What is to be trained does not fit into the memory of the device."""
+
+
+class Device(Protocol):
+    """Memory and launches."""
+
+    def upload(self, array: np.ndarray) -> Any:
+        """A copy on the device, as something that ``address`` and ``download`` know."""
+
+    def address(self, memory: Any) -> int:
+        """Where it lies."""
+
+    def replace(self, memory: Any, array: np.ndarray) -> None:
+        """Copy new contents into it."""
+
+    def download(self, memory: Any, array: np.ndarray) -> None:
+        """Copy its contents into an array."""
+
+    def run(self, source: str, shape: Shape, arguments: Sequence[int]) -> None:
+        """Run a kernel, and wait for it."""
+
+
+class Processor:
+    """Threads of the processor in place of those of a device."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._threads = threads or default_threads()
+
+    def upload(self, array: np.ndarray) -> np.ndarray:
+        """A copy."""
+        return np.array(array, order="C")
+
+    def address(self, memory: np.ndarray) -> int:
+        """Where the array lies."""
+        return address(memory)
+
+    def replace(self, memory: np.ndarray, array: np.ndarray) -> None:
+        """Copy new contents into an array."""
+        np.copyto(memory, array)
+
+    def download(self, memory: np.ndarray, array: np.ndarray) -> None:
+        """Copy an array."""
+        np.copyto(array, memory)
+
+    def run(self, source: str, shape: Shape, arguments: Sequence[int]) -> None:
+        """Run on threads that meet at a spin barrier."""
+        entry = build(processor_source(source))
+        nth = min(self._threads, shape.threads)
+        launch(entry, nth, lambda tid, nth: [tid, nth, *arguments])
+
+
+class Cuda:
+    """The current CUDA device, through Numba."""
+
+    def __init__(self) -> None:
+        try:
+            from numba import cuda
+        except ImportError:
+            cuda = None
+        try:
+            import numba_cuda  # noqa: F401
+        except ImportError as error:
+            raise DeviceError(f"target='cuda' needs the package numba-cuda: {REMEDY}") from error
+        assert cuda is not None
+        if not cuda.is_available():
+            raise DeviceError(f"target='cuda' finds no CUDA device or driver: {REMEDY}")
+        self._cuda = cuda
+        self._kernels: dict[str, Any] = {}
+
+    def upload(self, array: np.ndarray) -> Any:
+        """A copy in the memory of the device."""
+        flat = np.ascontiguousarray(array).reshape(-1)
+        with self._memory(flat.nbytes):
+            if not flat.size:
+                return self._cuda.device_array(1, flat.dtype)
+            return self._cuda.to_device(flat)
+
+    def address(self, memory: Any) -> int:
+        """Where it lies."""
+        return int(memory.__cuda_array_interface__["data"][0])
+
+    def replace(self, memory: Any, array: np.ndarray) -> None:
+        """Copy new contents into it."""
+        if array.size:
+            memory.copy_to_device(np.ascontiguousarray(array).reshape(-1))
+
+    def download(self, memory: Any, array: np.ndarray) -> None:
+        """Copy its contents into an array."""
+        if array.size:
+            array.reshape(-1)[...] = memory.copy_to_host()
+
+    def run(self, source: str, shape: Shape, arguments: Sequence[int]) -> None:
+        """Launch, and wait."""
+        kernel, most_threads, most_blocks = self._kernel(source, len(arguments))
+        blocks, size = blocks_and_size(shape, most_threads, most_blocks)
+        kernel[blocks, size](*arguments)
+        self._cuda.synchronize()
+
+    def _kernel(self, source: str, count: int) -> tuple[Any, int, int]:
+        if source not in self._kernels:
+            dispatcher = load_module(source, "cuda").run
+            signature = tuple([self._cuda.types.int64] * count)
+            dispatcher.compile(signature)
+            compiled = dispatcher.overloads[signature]
+            most = int(compiled.max_cooperative_grid_blocks(BLOCK))
+            self._kernels[source] = dispatcher, _most_threads(compiled, self._cuda), most
+        found: tuple[Any, int, int] = self._kernels[source]
+        return found
+
+    @contextlib.contextmanager
+    def _memory(self, wanted: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if "OUT_OF_MEMORY" not in str(error) and "out of memory" not in str(error).lower():
+                raise
+            free, total = self._cuda.current_context().get_memory_info()
+            raise DeviceMemoryError(
+                f"the device has {free / 2**20:.0f} MiB of {total / 2**20:.0f} MiB free, an array "
+                f"of {wanted / 2**20:.0f} MiB does not fit: train on less data at a time, with "
+                "dtype='float32', or with target='cpu'"
+            ) from error
+
+
+def _most_threads(compiled: Any, cuda: Any) -> int:
+    """Threads that a block of a kernel may have: registers bound them."""
+    registers = max(int(compiled.regs_per_thread), 1)
+    device = cuda.get_current_device()
+    return min(int(device.MAX_THREADS_PER_BLOCK), int(device.MAX_REGISTERS_PER_BLOCK) // registers)
+
+
+_chosen: list[Device] = []
+
+
+@functools.cache
+def _cuda() -> Cuda:
+    return Cuda()
+
+
+def device() -> Device:
+    """The device that kernels run on.
+
+    Raises
+    ------
+    DeviceError
+        Where there is none.
+    """
+    return _chosen[-1] if _chosen else _cuda()
+
+
+@contextlib.contextmanager
+def running_on(other: Device) -> Iterator[None]:
+    """Let kernels for a device run elsewhere, to check them where there is none."""
+    _chosen.append(other)
+    try:
+        yield
+    finally:
+        _chosen.pop()
