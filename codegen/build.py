@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,7 +73,7 @@ def fingerprint(source: str) -> str:
     return digest.hexdigest()[:40]
 
 
-def _write(source: str, name: str) -> Path:
+def write(source: str, name: str) -> Path:
     """The file of a kernel, written unless it is there with this very text."""
     directory = cache_directory() / name
     path = directory / MODULE_FILE
@@ -104,10 +104,12 @@ def replace(path: Path, content: bytes) -> None:
         raise
 
 
-def _load(path: Path, name: str) -> ModuleType:
+def load(path: Path, name: str, given: Mapping[str, Any] | None = None) -> ModuleType:
+    """The module in a file, run with the names given to it."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    module.__dict__.update(given or {})
     sys.modules[name] = module  # Numba looks for the module of what it compiles
     try:
         spec.loader.exec_module(module)
@@ -136,7 +138,7 @@ def build(source: str) -> Entry:
     with _lock:
         entry = _loaded.get(name)
         if entry is None:
-            path = _write(source, name)
+            path = write(source, name)
             entry = _read(path.with_name(CODE_FILE), source)
             if entry is None:
                 machine_code = compiled(source)
@@ -150,7 +152,7 @@ def build(source: str) -> Entry:
 def load_module(source: str, kind: str) -> ModuleType:
     """The text of a kernel as a module, in a file of the cache."""
     name = fingerprint(source)
-    return _load(_write(source, name), f"symdiff_{kind}_{name}")
+    return load(write(source, name), f"symdiff_{kind}_{name}")
 
 
 def build_numba(source: str) -> Callable[..., None]:
@@ -171,6 +173,6 @@ def build_plain(source: str) -> Callable[..., None]:
         path = Path(directory) / MODULE_FILE
         path.write_text(text, encoding="utf-8")
         name = f"symdiff_plain_{fingerprint(text)}"
-        module = _load(path, name)
+        module = load(path, name)
     run: Any = module.run
     return run

@@ -123,3 +123,15 @@ def block_minimum(x: Any, place: int, size: int) -> Any:
         total = minimum(total, memory[warp])
     block_wait()
     return total
+
+
+def bound(
+    primitives: Mapping[str, Any], compiled: Callable[[Any], Any] = lambda function: function
+) -> dict[str, Any]:
+    """All functions above with their primitives, by name; ``compiled`` is done to each."""
+    names = dict(primitives)
+    for function in (
+        wait, warp_add, warp_maximum, warp_minimum, block_add, block_maximum, block_minimum
+    ):  # fmt: skip
+        names[function.__name__] = compiled(with_primitives(function, names))
+    return {name: value for name, value in names.items() if name not in primitives}
