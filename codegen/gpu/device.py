@@ -13,7 +13,7 @@ from symdiff.errors import SymdiffError
 
 from ..build import build, load_module
 from ..launch import address, default_threads, launch
-from .processor import processor_source
+from .on_processor import processor_source
 from .shape import BLOCK, Shape, blocks_and_size
 
 REMEDY = (

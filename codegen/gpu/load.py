@@ -27,9 +27,11 @@ def load(source: str, names: Names) -> ModuleType:
     lines = source.split("\n")
     given = {}
     for statement in ast.parse(source).body:
-        if not isinstance(statement, ast.ImportFrom) or statement.module not in names:
+        if not isinstance(statement, ast.ImportFrom):
             continue
-        known = names[statement.module]
+        known = names.get(statement.module or "")
+        if known is None:
+            continue
         for alias in statement.names:
             if alias.name not in known:
                 raise InvalidArgument(

@@ -113,8 +113,8 @@ def _race(
     return Race(
         f"{one} {did} {memory.name}[{index}] in {named(place)}, and {other} {does} it in "
         f"{named(_place(frame))}: no barrier that both took part in lies between, "
-        f"so either may come first. Put {barrier} or a wait of more threads between the two, where all threads pass, or let "
-        "one thread do both."
+        f"so either may come first. Put {barrier} or a wait of more threads between the two, "
+        "where all threads pass, or let one thread do both."
     )
 
 

@@ -27,6 +27,9 @@ NUMPY = (
 )  # fmt: skip
 """Functions that kernels call by NumPy's names."""
 
+POINTERS = ("at", "float32s", "float64s", "integers", "naturals")
+"""What kernels do with pointers; :mod:`codegen.runtime` has the same for Numba."""
+
 SPECIAL = tuple(name for name, row in SPELLING.items() if isinstance(row, External))
 
 
@@ -139,8 +142,8 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
     return {
         "numba": {"cuda": cuda},
         "codegen.gpu.runtime": {
-            **primitives, **control.bound(primitives), "at": at, "cuda": cuda, "float32s": _same,
-            "float64s": _same, "integers": _same, "naturals": _same, "shared_array": shared_array,
+            **primitives, **control.bound(primitives), "MOST_WARPS": control.MOST_WARPS,
+            "cuda": cuda, **dict.fromkeys(POINTERS, _same), "at": at, "shared_array": shared_array,
         },
         "codegen.gpu.mathematics": {
             **{name: getattr(plain, name) for name in VECTOR},

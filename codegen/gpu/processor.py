@@ -1,63 +1,148 @@
-"""The text of a kernel for a device as one for the processor.
+"""The names that kernels for a device import, for Numba on threads of the processor.
 
-Warps and blocks have one thread there, so what they do together is nothing, and the threads of
-the grid are those of the processor. Used to check texts where there is no device.
+Each thread is a block of one warp of one thread, so threads meet at barriers of the grid only:
+the spin barrier of kernels for the processor.
 """
 
 from __future__ import annotations
 
-import re
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from ..emit.cuda import NUMPY
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.errors import RequireLiteralValue
+from numba.extending import intrinsic
 
-_SAME = ("add", "maximum", "minimum")
-_IMPORT = re.compile(r"^from codegen\.gpu\.(\w+) import (.*)$", re.MULTILINE)
-_DEVICE = re.compile(r"@cuda\.jit\(device=True\)\ndef (\w+)\((\w*)")
-_ENTRY = re.compile(r"@cuda\.jit\ndef run\((.*)\):\n((?:    .*\n)+)")
+from codegen import runtime, special, vector_math
+from codegen.kernel import launch
+from symdiff.errors import InvalidArgument
+
+from . import control, plain
+
+compiled = njit(error_model="numpy", nogil=True)
 
 
-def processor_source(source: str) -> str:
-    """The same phases and loop, with an entry that takes the thread and how many there are."""
-    real = "float32" if "float32s as reals" in source else "float64"
-    vectors: list[str] = []
-    aliases: list[str] = []
+class Cuda:
+    """Stands for ``numba.cuda``: what a device function calls is compiled for the processor."""
 
-    def names(match: re.Match[str]) -> str:
-        module, imported = match[1], match[2].split(", ")
-        if module == "mathematics":
-            aliases.extend(n for n in imported if n in NUMPY)
-            vectors.extend(n for n in imported if n not in NUMPY)
-            return f"from codegen.vector_math import {', '.join(vectors)}" if vectors else ""
-        if module == "special":
-            return match[0]
-        kept = ["at"] if "at" in imported else []
-        return (
-            f"from codegen.runtime import Compiler, {', '.join(kept + ['integers'])}, "
-            f"{real}s as reals, wait as meet"
-        )
+    def jit(self, function: Any = None, *, device: bool = False, **options: Any) -> Any:
+        """Compile a function of a device; leave an entry as it is."""
+        if function is not None:
+            return function
+        return compiled if device else lambda decorated: decorated
 
-    text = _IMPORT.sub(names, source.replace("from numba import cuda\n", ""))
-    text = text.replace("from codegen.gpu import special", "from codegen import special")
-    lines = [f'compiler = Compiler(real="{real}", math="fast")', "", "WARP = 1"]
-    lines += [f"{n} = np.{n}" for n in aliases]
-    for n in _SAME:
-        lines += ["", "", "@compiler.helper", f"def warp_{n}(x):", "    return x"]
-        lines += ["", "", "@compiler.helper", f"def block_{n}(x, lane, size):", "    return x"]
-    for n in ("warp", "block"):
-        lines += ["", "", "@compiler.helper", f"def {n}_wait():", "    pass"]
-    lines += ["", "", "@compiler.helper", "def wait(barrier, nth, size):", "    meet(barrier, nth)"]
-    marker = f"real = np.{real}\n"
-    text = text.replace(marker, marker + "\n".join(lines) + "\n", 1)
 
-    def decorated(match: re.Match[str]) -> str:
-        kind = "phase" if match[2] == "tid" else "helper"
-        kind = "part" if match[1] == "train" else kind
-        return f"@compiler.{kind}\ndef {match[1]}({match[2]}"
+@compiled
+def nothing() -> None:
+    """One thread waits for nobody."""
 
-    def entry(match: re.Match[str]) -> str:
-        body = match[2].replace(
-            "cuda.grid(1), cuda.gridsize(1), np.int64(cuda.blockDim.x),", "tid, nth, 1,"
-        )
-        return f"@compiler.entry\ndef run(tid, nth, {match[1]}):\n{body}"
 
-    return _ENTRY.sub(entry, _DEVICE.sub(decorated, text))
+@compiled
+def exchange(x: Any, distance: int) -> Any:
+    """The number of the only thread of the warp."""
+    return x
+
+
+def _memory(context: Any, builder: Any, dtype: Any, count: int) -> Any:
+    """Memory of the calling function, reserved once however often it comes here."""
+    kind = ir.ArrayType(context.get_data_type(dtype), count)
+    zero = ir.IntType(32)(0)
+    return builder.gep(cgutils.alloca_once(builder, kind), [zero, zero], inbounds=True)
+
+
+@intrinsic
+def scratch(typing_context: Any, x: Any) -> Any:
+    """Memory of the block: one number like x, for its only warp."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _memory(context, builder, x, 1)
+
+    return types.CPointer(x)(x), generate
+
+
+@intrinsic(prefer_literal=True)
+def shared_array(typing_context: Any, count: Any, like: Any) -> Any:
+    """Memory of the block: a literal number of numbers like another; not set at first."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise RequireLiteralValue(count)
+    number = types.unliteral(like)
+    dtype = number.dtype if isinstance(number, types.CPointer) else number
+    length = count.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _memory(context, builder, dtype, length)
+
+    return types.CPointer(dtype)(count, number), generate
+
+
+@functools.cache
+def names() -> Mapping[str, Mapping[str, Any]]:
+    """What the text of a kernel imports, by module."""
+    primitives = {
+        "WARP": 1, "block_wait": nothing, "exchange": exchange, "grid_wait": runtime.wait,
+        "maximum": compiled(plain.maximum), "minimum": compiled(plain.minimum),
+        "scratch": scratch, "warp_wait": nothing,
+    }  # fmt: skip
+    cuda = Cuda()
+    products = control.with_primitives(plain.gemm, {"product": compiled(plain.product)})
+    # the sine and cosine of vector_math are for bounded arguments
+    vector = {name: getattr(vector_math, name) for name in plain.VECTOR}
+    return {
+        "numba": {"cuda": cuda},
+        "codegen.gpu.runtime": {
+            **primitives, **control.bound(primitives, compiled), "MOST_WARPS": 1, "cuda": cuda,
+            **{name: getattr(runtime, name) for name in plain.POINTERS},
+            "shared_array": shared_array,
+        },
+        "codegen.gpu.mathematics": {
+            **vector, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+            **{name: getattr(np, name) for name in plain.NUMPY},
+            **{name: getattr(special, name) for name in plain.SPECIAL},
+        },
+        "codegen.gpu.products": {"gemm": compiled(products)},
+    }  # fmt: skip
+
+
+@intrinsic
+def _pointers(typing_context: Any, arguments: Any) -> Any:
+    """Arrays as pointers to their first elements; numbers as they are."""
+    found = tuple(types.CPointer(a.dtype) if isinstance(a, types.Array) else a for a in arguments)
+    signature = types.BaseTuple.from_types(found)(arguments)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        (given,) = values
+        results = []
+        for place, kind in enumerate(signature.args[0]):
+            value = builder.extract_value(given, place)
+            if isinstance(kind, types.Array):
+                value = context.make_array(kind)(context, builder, value).data
+            results.append(value)
+        return context.make_tuple(builder, signature.return_type, results)
+
+    return signature, generate
+
+
+def on_threads(function: Callable[..., None]) -> Callable[..., None]:
+    """A compiled function as ``run(threads, *arguments)``.
+
+    It is called as ``function(tid, nth, 1, *arguments)`` on each thread, without the GIL.
+    """
+
+    @compiled
+    def entry(tid: int, nth: int, arguments: Any) -> None:
+        function(tid, nth, 1, *_pointers(arguments))
+
+    def run(threads: int, *arguments: Any) -> None:
+        for number, array in enumerate(arguments):
+            if isinstance(array, np.ndarray) and not array.flags.c_contiguous:
+                raise InvalidArgument(
+                    f"argument {number} is an array of shape {array.shape} that is not "
+                    "contiguous; pass np.ascontiguousarray(...)"
+                )
+        launch(entry, threads, lambda tid, nth: (tid, nth, arguments))
+
+    return run
