@@ -129,9 +129,10 @@ def bound(
     primitives: Mapping[str, Any], compiled: Callable[[Any], Any] = lambda function: function
 ) -> dict[str, Any]:
     """All functions above with their primitives, by name; ``compiled`` is done to each."""
-    names = dict(primitives)
+    functions: dict[str, Any] = {}
     for function in (
         wait, warp_add, warp_maximum, warp_minimum, block_add, block_maximum, block_minimum
     ):  # fmt: skip
-        names[function.__name__] = compiled(with_primitives(function, names))
-    return {name: value for name, value in names.items() if name not in primitives}
+        own = with_primitives(function, {**primitives, **functions})
+        functions[function.__name__] = compiled(own)
+    return functions
