@@ -1,0 +1,165 @@
+"""What kernels for NVIDIA devices import: pointers, waiting, reductions, memory of a block.
+
+Needs ``numba-cuda``, but no device: one is needed where a kernel is launched only.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from llvmlite import ir
+from numba import cuda
+from numba.cuda import cgutils, types
+from numba.cuda.core.errors import RequireLiteralValue
+from numba.cuda.extending import intrinsic
+
+from . import control
+from .control import MOST_WARPS, WARP, with_primitives
+
+__all__ = [
+    "MOST_WARPS", "WARP", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "cuda",
+    "exchange", "float32s", "float64s", "grid_wait", "integers", "maximum", "minimum", "naturals",
+    "scratch", "shared_array", "wait", "warp_add", "warp_maximum", "warp_minimum", "warp_wait",
+]  # fmt: skip
+
+GLOBAL, SHARED = 1, 3
+"""Address spaces of NVVM."""
+
+ALL_LANES = 0xFFFFFFFF
+
+_numbers = itertools.count()
+
+
+def _pointer_intrinsic(dtype: Any) -> Any:
+    @intrinsic
+    def convert(typing_context: Any, address: Any) -> Any:
+        signature = types.CPointer(dtype)(types.int64)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            # By way of the space of global memory: loads and stores are then known to go there,
+            # where those through a pointer to anything test first what it points to.
+            target = context.get_value_type(signature.return_type)
+            element = context.get_data_type(dtype)
+            place = builder.inttoptr(arguments[0], element.as_pointer(GLOBAL))
+            return builder.addrspacecast(place, target)
+
+        return signature, generate
+
+    return convert
+
+
+float64s = _pointer_intrinsic(types.float64)
+float32s = _pointer_intrinsic(types.float32)
+integers = _pointer_intrinsic(types.int64)
+naturals = _pointer_intrinsic(types.uint64)
+
+
+@intrinsic
+def at(typing_context: Any, pointer: Any, offset: Any) -> Any:
+    """The pointer to the element at an offset."""
+    signature = pointer(pointer, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.gep(arguments[0], [arguments[1]], inbounds=True)
+
+    return signature, generate
+
+
+def _shared(context: Any, builder: Any, dtype: Any, count: int) -> Any:
+    """Memory of the block: the same for all threads and calls that reach this place."""
+    element = context.get_data_type(dtype)
+    kind = ir.ArrayType(element, count)
+    name = f"symdiff_shared_{next(_numbers)}"
+    memory = cgutils.add_global_variable(builder.module, kind, name, SHARED)
+    memory.linkage = "internal"
+    memory.align = 16  # of the widest load
+    memory.initializer = ir.Constant(kind, ir.Undefined)
+    first = builder.gep(memory, [ir.IntType(32)(0), ir.IntType(32)(0)], inbounds=True)
+    return builder.addrspacecast(first, element.as_pointer())
+
+
+@intrinsic
+def scratch(typing_context: Any, x: Any) -> Any:
+    """Memory of the block: one number like x for each of its warps."""
+    dtype = types.unliteral(x)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _shared(context, builder, dtype, MOST_WARPS)
+
+    return types.CPointer(dtype)(dtype), generate
+
+
+@intrinsic
+def shared_array(typing_context: Any, count: Any, like: Any) -> Any:
+    """Memory of the block: a literal number of numbers like another; undefined at first."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise RequireLiteralValue(count)
+    dtype, length = types.unliteral(like), count.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _shared(context, builder, dtype, length)
+
+    return types.CPointer(dtype)(count, dtype), generate
+
+
+@cuda.jit(device=True)
+def warp_wait() -> None:
+    """Until all threads of the warp are here; what they wrote is seen."""
+    cuda.syncwarp()
+
+
+@cuda.jit(device=True)
+def block_wait() -> None:
+    """Until all threads of the block are here; what they wrote is seen."""
+    cuda.syncthreads()
+
+
+@cuda.jit(device=True)
+def grid_wait(barrier: Any, nth: int) -> None:
+    """Until all threads are here. The kernel must be launched as a cooperative one."""
+    cuda.cg.this_grid().sync()
+
+
+@cuda.jit(device=True)
+def exchange(x: Any, distance: int) -> Any:
+    """The number of the thread whose place in the warp is ours xor a distance."""
+    return cuda.shfl_xor_sync(ALL_LANES, x, distance)
+
+
+@cuda.jit(device=True)
+def maximum(a: Any, b: Any) -> Any:
+    """The larger one; NaN if either is."""
+    return a if a >= b or a != a else b
+
+
+@cuda.jit(device=True)
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller one; NaN if either is."""
+    return a if a <= b or a != a else b
+
+
+_PRIMITIVES = {
+    "block_wait": block_wait,
+    "exchange": exchange,
+    "grid_wait": grid_wait,
+    "maximum": maximum,
+    "minimum": minimum,
+    "scratch": scratch,
+    "warp_wait": warp_wait,
+}
+wait, warp_add, warp_maximum, warp_minimum = (
+    cuda.jit(device=True)(with_primitives(function, _PRIMITIVES))
+    for function in (
+        control.wait, control.warp_add, control.warp_maximum, control.warp_minimum
+    )
+)  # fmt: skip
+_PRIMITIVES |= {
+    "warp_add": warp_add,
+    "warp_maximum": warp_maximum,
+    "warp_minimum": warp_minimum,
+}
+block_add, block_maximum, block_minimum = (
+    cuda.jit(device=True)(with_primitives(function, _PRIMITIVES))
+    for function in (control.block_add, control.block_maximum, control.block_minimum)
+)
