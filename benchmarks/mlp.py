@@ -94,7 +94,7 @@ def jax_run(problem, rule):
     return jax_loop(problem, loss, rule)
 
 
-def torch_run(problem, rule, compiled):
+def torch_run(problem, rule, mode):
     import torch
     from torch.nn import functional
 
@@ -103,7 +103,7 @@ def torch_run(problem, rule, compiled):
     def loss(parameters, x, t):
         return functional.cross_entropy(logits(parameters, x, torch.relu), t)
 
-    return torch_loop(problem, loss, rule, compiled)
+    return torch_loop(problem, loss, rule, mode)
 
 
 def tensorflow_run(problem, rule, mode):

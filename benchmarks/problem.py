@@ -21,12 +21,18 @@ class Problem:
         The samples of every step; None where every step sees all of them.
     steps : int
         Steps of a full run.
+    device : {"cpu", "cuda"}
+        Where systems that have a choice train.
+    precision : {"float32", "tf32"}
+        What matrix products of float32 on a device may round their factors to.
     """
 
     data: tuple[np.ndarray, ...]
     start: tuple[np.ndarray, ...]
     order: np.ndarray | None
     steps: int
+    device: str = "cpu"
+    precision: str = "float32"
 
     @property
     def dtype(self) -> np.dtype:

@@ -40,15 +40,24 @@ def environment(cache):
     return result
 
 
-class Worker:
-    """One system on one workload in a process of its own."""
+class Process:
+    """A Python module in a process of its own, that answers requests.
 
-    def __init__(self, workload, system, cache, quick=False, timeout=900.0):
+    Parameters
+    ----------
+    command : sequence of str
+        The module and its arguments.
+    variables : dict
+        Its environment.
+    timeout : float
+        Seconds that an answer may take.
+    """
+
+    def __init__(self, command, variables, timeout=900.0):
         self._timeout = timeout
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", workload, system.name,
-             "quick" if quick else "full"],
-            cwd=ROOT, env=environment(cache), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-m", *command],
+            cwd=ROOT, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # an error comes as an answer
         )  # fmt: skip
 
@@ -58,17 +67,17 @@ class Worker:
     def __exit__(self, *_):
         self.close()
 
-    def ask(self, do, steps, loss=False):
+    def ask(self, do, **request):
         """Send a request, wait for its answer.
 
         Raises
         ------
         WorkerFailed
-            If the system fails, dies, or takes longer than the time limit.
+            If the process fails, dies, or takes longer than the time limit.
         """
-        request = json.dumps({"do": do, "steps": int(steps), "loss": loss}) + "\n"
+        text = json.dumps({"do": do, **request}) + "\n"
         with contextlib.suppress(BrokenPipeError):  # what it said last tells why
-            self._process.stdin.write(request.encode())
+            self._process.stdin.write(text.encode())
             self._process.stdin.flush()
         reply = json.loads(self._line())
         if "error" in reply:
@@ -100,3 +109,15 @@ class Worker:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
+
+
+class Worker(Process):
+    """One system on one workload in a process of its own."""
+
+    def __init__(self, workload, system, cache, quick=False, timeout=900.0):
+        size = "quick" if quick else "full"
+        command = ["benchmarks.worker", workload, system.name, size]
+        super().__init__(command, environment(cache), timeout)
+
+    def ask(self, do, steps, loss=False):
+        return super().ask(do, steps=int(steps), loss=loss)

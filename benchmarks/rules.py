@@ -51,7 +51,8 @@ class SGD:
 
         return sd.optimizers.SGD(self.rate, momentum=self.momentum)
 
-    def torch(self, parameters):
+    def torch(self, parameters, capturable=False):
+        """``capturable``: the update may be captured as a CUDA graph, as this one always may."""
         import torch
 
         return torch.optim.SGD(parameters, self.rate, self.momentum, fused=True)
@@ -114,11 +115,12 @@ class Adam:
 
         return sd.optimizers.Adam(self.rate, self.beta1, self.beta2, self.epsilon)
 
-    def torch(self, parameters):
+    def torch(self, parameters, capturable=False):
         import torch
 
         betas = (self.beta1, self.beta2)
-        return torch.optim.Adam(parameters, self.rate, betas, self.epsilon, fused=True)
+        return torch.optim.Adam(parameters, self.rate, betas, self.epsilon, fused=True,
+                                capturable=capturable)  # fmt: skip
 
     def keras(self):
         """Keras adds ε before the bias correction, which makes no visible difference here."""

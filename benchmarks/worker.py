@@ -66,8 +66,8 @@ def serve(workload, system, quick, requests, answer):
         answer(reply)
 
 
-def main():
-    workload, system, size = sys.argv[1:]
+def answering(serve):
+    """Call ``serve(requests, answer)``; an error is its last answer."""
     # Libraries print to the standard output at will; answers have one of their own.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -77,11 +77,16 @@ def main():
         channel.flush()
 
     try:
-        serve(workload, system, size == "quick", sys.stdin, answer)
+        serve(sys.stdin, answer)
     except Exception as error:
         text = str(error).strip().splitlines() or [""]
         answer({"error": f"{type(error).__name__}: {text[0]}"[:200]})
         raise
+
+
+def main():
+    workload, system, size = sys.argv[1:]
+    answering(lambda requests, answer: serve(workload, system, size == "quick", requests, answer))
 
 
 if __name__ == "__main__":

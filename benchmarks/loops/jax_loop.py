@@ -11,6 +11,9 @@ def jax_loop(problem, loss, rule):
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", problem.dtype == np.float64)
+    if problem.device == "cuda":  # its own default there is TF32
+        precision = "tensorfloat32" if problem.precision == "tf32" else "highest"
+        jax.config.update("jax_default_matmul_precision", precision)
     gradient = jax.grad(loss)
 
     @partial(jax.jit, static_argnames="steps")

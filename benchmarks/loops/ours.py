@@ -10,6 +10,8 @@ def symdiff_loop(problem, loss, symbols, parameters, rule):
         dict(zip(parameters, problem.start, strict=True)),
         rule.symdiff(),
         dtype=problem.dtype.name,
+        target=problem.device,
+        **({} if problem.precision == "float32" else {"precision": problem.precision}),
     )
     data = dict(zip(symbols, problem.data, strict=True))
 

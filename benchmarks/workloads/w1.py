@@ -75,14 +75,14 @@ def with_jax(problem):
     return jax_loop(problem, loss, RULE)
 
 
-def with_torch(problem, compiled):
+def with_torch(problem, mode):
     from ..loops.torch_loop import torch_loop
 
     def loss(parameters, x, y):
         w, b = parameters
         return (w * x + b - y) ** 2
 
-    return torch_loop(problem, loss, RULE, compiled)
+    return torch_loop(problem, loss, RULE, mode)
 
 
 def with_tensorflow(problem, mode):

@@ -171,7 +171,7 @@ def with_jax(problem):
     return jax_loop(problem, loss, RULE)
 
 
-def with_torch(problem, compiled):
+def with_torch(problem, mode):
     import torch
     from torch.nn import functional
 
@@ -182,7 +182,7 @@ def with_torch(problem, compiled):
         pooled = functional.max_pool2d(torch.relu(functional.conv2d(x, K, b)), 2)
         return functional.cross_entropy(pooled.flatten(1) @ W + c, t)
 
-    return torch_loop(problem, loss, RULE, compiled)
+    return torch_loop(problem, loss, RULE, mode)
 
 
 def with_tensorflow(problem, mode):

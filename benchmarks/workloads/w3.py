@@ -95,7 +95,7 @@ def with_jax(problem):
     return jax_loop(problem, loss, RULE)
 
 
-def with_torch(problem, compiled):
+def with_torch(problem, mode):
     import torch
     from torch.nn import functional
 
@@ -105,7 +105,7 @@ def with_torch(problem, compiled):
         W1, b1, W2, b2 = parameters
         return -functional.logsigmoid(y * (torch.sigmoid(x @ W1 + b1) @ W2 + b2)).sum()
 
-    return torch_loop(problem, loss, RULE, compiled)
+    return torch_loop(problem, loss, RULE, mode)
 
 
 def with_tensorflow(problem, mode):

@@ -100,7 +100,7 @@ def with_jax(problem):
     return jax_loop(problem, loss, RULE)
 
 
-def with_torch(problem, compiled):
+def with_torch(problem, mode):
     import torch
 
     from ..loops.torch_loop import torch_loop
@@ -109,7 +109,7 @@ def with_torch(problem, compiled):
         W1, b1, W2, b2 = parameters
         return ((torch.sigmoid(torch.sigmoid(x @ W1 + b1) @ W2 + b2) - y) ** 2).sum()
 
-    return torch_loop(problem, loss, RULE, compiled)
+    return torch_loop(problem, loss, RULE, mode)
 
 
 def with_tensorflow(problem, mode):

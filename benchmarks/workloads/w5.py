@@ -133,13 +133,13 @@ def with_jax(problem):
     return jax_loop(problem, loss, RULE)
 
 
-def with_torch(problem, compiled):
+def with_torch(problem, mode):
     from ..loops.torch_loop import torch_loop
 
     def loss(parameters, x, y):
         return ((predict(parameters, x) - y) ** 2).mean()
 
-    return torch_loop(problem, loss, RULE, compiled)
+    return torch_loop(problem, loss, RULE, mode)
 
 
 def with_tensorflow(problem, mode):

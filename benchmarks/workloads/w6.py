@@ -43,8 +43,8 @@ def with_jax(problem):
     return mlp.jax_run(problem, RULE)
 
 
-def with_torch(problem, compiled):
-    return mlp.torch_run(problem, RULE, compiled)
+def with_torch(problem, mode):
+    return mlp.torch_run(problem, RULE, mode)
 
 
 def with_tensorflow(problem, mode):

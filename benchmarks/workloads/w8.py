@@ -98,7 +98,7 @@ def with_jax(problem):
     return jax_loop(problem, loss, RULE)
 
 
-def with_torch(problem, compiled):
+def with_torch(problem, mode):
     from torch.nn import functional
 
     from ..loops.torch_loop import torch_loop
@@ -107,7 +107,7 @@ def with_torch(problem, compiled):
         z = x @ parameters[0] + parameters[1]
         return functional.binary_cross_entropy_with_logits(z, y)
 
-    return torch_loop(problem, loss, RULE, compiled)
+    return torch_loop(problem, loss, RULE, mode)
 
 
 def with_tensorflow(problem, mode):

@@ -89,7 +89,7 @@ def with_jax(problem):
     return jax_loop(problem, loss, RULE)
 
 
-def with_torch(problem, compiled):
+def with_torch(problem, mode):
     import torch
 
     from ..loops.torch_loop import torch_loop
@@ -98,7 +98,7 @@ def with_torch(problem, compiled):
         a, b, c, d, e = parameters
         return ((a * torch.exp(-b * x) + c * torch.sin(d * x + e) - y) ** 2).mean()
 
-    return torch_loop(problem, loss, RULE, compiled)
+    return torch_loop(problem, loss, RULE, mode)
 
 
 def with_tensorflow(problem, mode):

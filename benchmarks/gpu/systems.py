@@ -1,0 +1,26 @@
+"""The systems that train on a device: rows of the table of all systems, and CUDA graphs."""
+
+from __future__ import annotations
+
+from ..systems import OURS, System
+from ..systems import by_name as any_by_name
+
+JAX, EAGER = any_by_name("JAX"), any_by_name("torch")
+GRAPHS = System("torch graphs", "torch", ("torch",), "with_torch", {"mode": "graphs"})
+
+SYSTEMS = [OURS, JAX, EAGER, GRAPHS]
+
+
+def by_name(name):
+    return next(s for s in SYSTEMS if s.name == name)
+
+
+def precisions():
+    """``{system: precisions}`` for wide layers; ours as far as its trainer has the choice."""
+    import inspect
+
+    import codegen
+
+    known = "precision" in inspect.signature(codegen.Trainer).parameters
+    both = ["float32", "tf32"]
+    return {OURS.name: both if known else both[:1], JAX.name: both, GRAPHS.name: both}
