@@ -334,21 +334,25 @@ def zeta(s: Any, q: Any) -> Any:
     return total
 
 
+_COEFFICIENTS = REFLECTED + 2
+"""Of the polynomial in the cotangent that the highest order needs."""
+
+
 @KernelFunction
 def _reflected(order: int, x: float) -> float:
     """``polygamma`` of a negative number that is not whole."""
     cotangent = 1.0 / np.tan(np.pi * (x - np.round(x)))
-    coefficients = np.zeros(REFLECTED + 2)
-    slope = np.zeros(REFLECTED + 2)
+    coefficients = np.zeros(_COEFFICIENTS)
+    slope = np.zeros(_COEFFICIENTS)
     coefficients[1] = 1.0
     for _ in range(order):
-        for k in range(REFLECTED + 2):
+        for k in range(_COEFFICIENTS):
             slope[k] = coefficients[k]
             coefficients[k] = 0.0
         for k in range(1, order + 2):
             before = k * slope[k]
             coefficients[k - 1] -= before
-            if k + 1 < REFLECTED + 2:
+            if k + 1 < _COEFFICIENTS:
                 coefficients[k + 1] -= before
     term = 0.0
     for k in range(order + 1, -1, -1):

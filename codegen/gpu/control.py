@@ -22,30 +22,32 @@ def with_primitives(function: Any, primitives: Mapping[str, Any]) -> Callable[..
     return FunctionType(function.__code__, {**function.__globals__, **primitives})
 
 
-def _primitive(name: str) -> Callable[..., Any]:
+def primitive(name: str) -> Callable[..., Any]:
+    """Stands for what a target has to bring."""
+
     def absent(*arguments: Any) -> Any:
         raise AssertionError(f"{name} belongs to a target")
 
     return absent
 
 
-warp_wait = _primitive("warp_wait")
+warp_wait = primitive("warp_wait")
 """``warp_wait()``: until all threads of the warp are here; what they wrote is seen."""
 
-block_wait = _primitive("block_wait")
+block_wait = primitive("block_wait")
 """``block_wait()``: until all threads of the block are here."""
 
-grid_wait = _primitive("grid_wait")
+grid_wait = primitive("grid_wait")
 """``grid_wait(barrier, nth)``: until all threads are here."""
 
-exchange = _primitive("exchange")
+exchange = primitive("exchange")
 """``exchange(x, distance)``: the number of the thread whose place in the warp is ours xor that."""
 
-scratch = _primitive("scratch")
+scratch = primitive("scratch")
 """``scratch(x)``: memory of the block, one number like x for each warp."""
 
-maximum = _primitive("maximum")
-minimum = _primitive("minimum")
+maximum = primitive("maximum")
+minimum = primitive("minimum")
 
 
 def wait(barrier: Any, nth: int, size: int) -> None:
