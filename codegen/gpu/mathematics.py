@@ -17,13 +17,11 @@ import numpy
 from llvmlite import ir
 from numba import cuda
 from numba.cuda import cgutils, types
-from numba.cuda.core.errors import RequireLiteralValue
 from numba.cuda.extending import intrinsic, overload
 
-from .. import special as processor
 from .. import vector_math
 from ..straight_line import FORMATS, Function, Value
-from . import elementary, special
+from . import elementary
 from .control import with_primitives
 
 # --- functions of one floating type --------------------------------------------------------
@@ -59,7 +57,7 @@ def _intrinsic(name: str, count: int, resolve: Callable[..., Any]) -> Any:
     return intrinsic(typing)
 
 
-def _libdevice(name: str, there: str, count: int, widen: bool = False) -> Any:
+def libdevice_function(name: str, there: str, count: int, widen: bool = False) -> Any:
     """A function of libdevice; or that for float64 alone."""
 
     def resolve(*operands: Any) -> Any:
@@ -78,7 +76,8 @@ def _libdevice(name: str, there: str, count: int, widen: bool = False) -> Any:
 
 
 _functions = {
-    name: _libdevice(name, there, 2 if name in BINARY else 1) for name, there in LIBDEVICE.items()
+    name: libdevice_function(name, there, 2 if name in BINARY else 1)
+    for name, there in LIBDEVICE.items()
 }
 arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh = (
     _functions[name]
@@ -91,7 +90,7 @@ ceil, cosh, erf, erfc, exp, expm1, floor, log, log1p, power, sinh, sqrt, tanh = 
         "sqrt", "tanh",
     )
 )  # fmt: skip
-_normal = _libdevice("normal", "normcdf", 1)
+_normal = libdevice_function("normal", "normcdf", 1)
 
 
 def _by_type(function: Callable[..., Any], **primitives: Any) -> Any:
@@ -172,7 +171,7 @@ _CIRCULAR["far_sine"] = cuda.jit(device=True)(with_primitives(elementary.far_sin
 def _circular(narrow: Callable[..., Any], there: str) -> Any:
     """The function of libdevice for float64, and ours for float32."""
     form = with_primitives(narrow, _CIRCULAR)
-    function = _libdevice(there, there, 1)
+    function = libdevice_function(there, there, 1)
 
     def wide(x):  # type: ignore[no-untyped-def]  # numba-cuda compares the signatures
         return function(x)
@@ -184,54 +183,12 @@ sin = _circular(elementary.sine, "sin")
 cos = _circular(elementary.cosine, "cos")
 tan = _circular(elementary.tangent, "tan")
 
-# --- special functions, in float64 -----------------------------------------------------------
-
-
-@intrinsic
-def _zeros(typing_context: Any, count: Any) -> Any:
-    """Memory of the thread: a literal number of float64 zeros."""
-    if not isinstance(count, types.IntegerLiteral):
-        raise RequireLiteralValue(count)
-    length = count.literal_value
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.ArrayType(ir.DoubleType(), length)
-        memory = cgutils.alloca_once(builder, kind)
-        builder.store(ir.Constant(kind, None), memory)
-        return builder.bitcast(memory, ir.DoubleType().as_pointer())
-
-    return types.CPointer(types.float64)(count), generate
-
 
 np = ModuleType("np", "What kernels call by the names of NumPy.")
-np.__dict__.update(_functions, cos=cos, sin=sin, tan=tan, zeros=_zeros)
+np.__dict__.update(_functions, cos=cos, sin=sin, tan=tan)
 np.__dict__.update(
     {
         name: getattr(numpy, name)
         for name in ("e", "float32", "float64", "inf", "int64", "nan", "pi", "uint64")
     }
 )
-
-SPECIAL: dict[str, Any] = {
-    name: _libdevice(name, there, 1, widen=True) for name, there in special.LIBDEVICE.items()
-}
-"""The functions that ``special.DEVICE_SPECIAL`` names; they are names of this module, too."""
-
-
-def _special(function: Callable[..., Any]) -> Any:
-    """A function in the language of kernels that calls special functions before it."""
-    bound = with_primitives(function, {"np": np, **SPECIAL, **_PARTS})
-    return cuda.jit(device=True)(bound)
-
-
-_PARTS: dict[str, Any] = {"log_gamma": _libdevice("loggamma", "lgamma", 1, widen=True)}
-for _name in ("zeta", "lambertw"):
-    SPECIAL[_name] = _special(getattr(processor, _name).function)
-for _name in ("digamma", "loggamma"):
-    SPECIAL[_name] = _special(getattr(special, _name))
-_PARTS["jn_of_positive"] = _special(special.jn_of_positive)
-_PARTS["yn_of_positive"] = _special(processor.yn_of_positive.function)
-_PARTS["_reflected"] = _special(processor._reflected.function)
-for _name in ("jn", "polygamma", "yn"):
-    SPECIAL[_name] = _special(getattr(processor, _name).function)
-globals().update(SPECIAL)

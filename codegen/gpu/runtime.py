@@ -15,12 +15,13 @@ from numba.cuda.core.errors import RequireLiteralValue
 from numba.cuda.extending import intrinsic
 
 from . import control
-from .control import MOST_WARPS, WARP, with_primitives
+from .control import MOST_WARPS, WARP
 
 __all__ = [
     "MOST_WARPS", "WARP", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "cuda",
     "exchange", "float32s", "float64s", "grid_wait", "integers", "maximum", "minimum", "naturals",
     "scratch", "shared_array", "wait", "warp_add", "warp_maximum", "warp_minimum", "warp_wait",
+    "zero",
 ]  # fmt: skip
 
 GLOBAL, SHARED = 1, 3
@@ -92,15 +93,26 @@ def scratch(typing_context: Any, x: Any) -> Any:
 
 @intrinsic
 def shared_array(typing_context: Any, count: Any, like: Any) -> Any:
-    """Memory of the block: a literal number of numbers like another; undefined at first."""
+    """Memory of the block: so many numbers, a literal, like a number or those at a pointer."""
     if not isinstance(count, types.IntegerLiteral):
         raise RequireLiteralValue(count)
-    dtype, length = types.unliteral(like), count.literal_value
+    dtype = like.dtype if isinstance(like, types.CPointer) else types.unliteral(like)
+    length = count.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _shared(context, builder, dtype, length)
 
-    return types.CPointer(dtype)(count, dtype), generate
+    return types.CPointer(dtype)(count, like), generate
+
+
+@intrinsic
+def zero(typing_context: Any, pointer: Any) -> Any:
+    """0, of the type of the numbers at a pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_constant(signature.return_type, 0)
+
+    return pointer.dtype(pointer), generate
 
 
 @cuda.jit(device=True)
@@ -148,18 +160,10 @@ _PRIMITIVES = {
     "scratch": scratch,
     "warp_wait": warp_wait,
 }
-wait, warp_add, warp_maximum, warp_minimum = (
-    cuda.jit(device=True)(with_primitives(function, _PRIMITIVES))
-    for function in (
-        control.wait, control.warp_add, control.warp_maximum, control.warp_minimum
-    )
-)  # fmt: skip
-_PRIMITIVES |= {
-    "warp_add": warp_add,
-    "warp_maximum": warp_maximum,
-    "warp_minimum": warp_minimum,
-}
-block_add, block_maximum, block_minimum = (
-    cuda.jit(device=True)(with_primitives(function, _PRIMITIVES))
-    for function in (control.block_add, control.block_maximum, control.block_minimum)
+_functions = control.bound(_PRIMITIVES, cuda.jit(device=True))
+wait = _functions["wait"]
+warp_add, warp_maximum, warp_minimum, block_add, block_maximum, block_minimum = (
+    _functions[f"{team}_{operation}"]
+    for team in ("warp", "block")
+    for operation in ("add", "maximum", "minimum")
 )

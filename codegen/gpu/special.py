@@ -1,151 +1,63 @@
-"""Special functions of kernels on a device, where SciPy's routines cannot be called.
-
-Written in the language of kernels, in float64 as on the processor, whatever the type of a kernel.
-"""
+"""The special functions that kernels call on NVIDIA devices, in float64 as on the processor."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-import numpy as np
+from llvmlite import ir
+from numba import cuda
+from numba.cuda import cgutils, types
+from numba.cuda.core.errors import RequireLiteralValue
+from numba.cuda.extending import intrinsic
 
 from .. import special as processor
+from . import special_functions
 from .control import with_primitives
-
-LIBDEVICE = {"erfcinv": "erfcinv", "erfinv": "erfinv", "gamma": "tgamma"}
-"""Those that NVIDIA's library has, and their names there."""
-
-SHARED = ("lambertw", "polygamma", "yn", "zeta")
-"""Those that ``codegen.special`` has in the language of kernels."""
-
-OWN = ("digamma", "jn", "loggamma")
-"""Those of this module."""
-
-DEVICE_SPECIAL = tuple(sorted((*LIBDEVICE, *SHARED, *OWN)))
-"""The special functions that a kernel on a device can call, as ``mathematics`` has them."""
-
-zeta: Any = processor.zeta
-log_gamma: Any = processor.loggamma
-"""The logarithm of gamma of a finite number."""
+from .mathematics import libdevice_function, np
 
 
-def loggamma(x: Any) -> Any:
-    """The logarithm of the absolute value of the gamma function."""
-    return x if x == -np.inf else log_gamma(x)
+@intrinsic
+def _zeros(typing_context: Any, count: Any) -> Any:
+    """Memory of the thread: a literal number of float64 zeros."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise RequireLiteralValue(count)
+    length = count.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.ArrayType(ir.DoubleType(), length)
+        memory = cgutils.alloca_once(builder, kind)
+        builder.store(ir.Constant(kind, None), memory)
+        return builder.bitcast(memory, ir.DoubleType().as_pointer())
+
+    return types.CPointer(types.float64)(count), generate
 
 
-# --- digamma -----------------------------------------------------------------------------
+_np = ModuleType("np", np.__doc__)
+_np.__dict__.update(np.__dict__, zeros=_zeros)
 
-_ROOT = (1569415565.0 / 1073741824, 381566830.0 / 1073741824**2, 0.9016312093258695919e-19)
-"""The positive root of digamma in three parts, of which the first ones are exact."""
-
-_SLOPE = 0.99558162689208984
-"""Digamma over the distance from its root is this and the quotient of two polynomials in x - 1.
-
-As in the Boost C++ libraries (J. Maddock), ``digamma.hpp``.
-"""
-_NUMERATOR = (
-    -0.0020713321167745952, -0.045251321448739056, -0.28919126444774784, -0.65031853770896507,
-    -0.32555031186804491, 0.25479851061131551,
-)  # fmt: skip
-_DENOMINATOR = (
-    -0.55789841213675513e-6, 0.0021284987017821144, 0.054151797245674225, 0.43593529692665969,
-    1.4606242909763515, 2.0767117023730469, 1.0,
-)  # fmt: skip
-
-_ASYMPTOTIC = (
-    1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12,
-)  # fmt: skip
-"""B_2k / 2k, the last one first: NIST Digital Library of Mathematical Functions, 5.11.2."""
-
-_NEGATIVE_ROOT = -0.504083008264455409
-_NEGATIVE_ROOT_VALUE = 7.2897639029768949e-17
-"""The first negative root and what digamma is at the float64 number."""
+SPECIAL: dict[str, Any] = {
+    name: libdevice_function(name, there, 1, widen=True)
+    for name, there in special_functions.LIBDEVICE.items()
+}
+"""The functions that ``special_functions.DEVICE_SPECIAL`` names."""
 
 
-def digamma(x: Any) -> Any:
-    """The derivative of the logarithm of the gamma function."""
-    x = np.float64(x)
-    if x == 0.0:
-        return -1.0 / x
-    if x == np.inf:
-        return x
-    total = 0.0
-    if x < 0.0:
-        distance = x - _NEGATIVE_ROOT
-        if abs(distance) < 0.3:
-            # a series about the root: the sum of two large numbers would cancel there
-            total = _NEGATIVE_ROOT_VALUE
-            power = -1.0
-            for k in range(2, 100):
-                power *= -distance
-                term = power * zeta(float(k), _NEGATIVE_ROOT)
-                total += term
-                if abs(term) <= 1e-17 * abs(total):
-                    break
-            return total
-        if x == np.floor(x) or x == -np.inf:
-            return np.nan
-        total = -np.pi / np.tan(np.pi * (x - np.round(x)))
-        x = 1.0 - x
-    if x < 1.0:
-        total -= 1.0 / x
-        x += 1.0
-    if x < 10.0:
-        while x > 2.0:
-            x -= 1.0
-            total += 1.0 / x
-        above = 0.0
-        for coefficient in _NUMERATOR:
-            above = above * (x - 1.0) + coefficient
-        below = 0.0
-        for coefficient in _DENOMINATOR:
-            below = below * (x - 1.0) + coefficient
-        distance = ((x - _ROOT[0]) - _ROOT[1]) - _ROOT[2]
-        return total + (distance * _SLOPE + distance * (above / below))
-    square = 1.0 / (x * x)
-    series = 0.0
-    for coefficient in _ASYMPTOTIC:
-        series = series * square + coefficient
-    return total + (np.log(x) - 0.5 / x - square * series)
+def _special(function: Callable[..., Any]) -> Any:
+    """A function in the language of kernels that calls special functions before it."""
+    bound = with_primitives(function, {"np": _np, **SPECIAL, **_PARTS})
+    return cuda.jit(device=True)(bound)
 
 
-# --- spherical Bessel functions ----------------------------------------------------------
-
-_HUGE = 1e200
-
-
-def jn_of_positive(order: Any, x: Any) -> Any:
-    """``jn`` beyond the reach of its series: the recurrence in the direction that is stable."""
-    if x == np.inf:
-        return 0.0
-    before = np.sin(x) / x
-    if order == 0.0:
-        return before
-    first = before
-    current = (before - np.cos(x)) / x
-    if order < x:
-        for k in range(1, int(order)):
-            before, current = current, (2.0 * k + 1.0) * current / x - before
-        return current
-    second = current
-    # Miller's algorithm: downwards from where the functions are next to nothing
-    above = 0.0
-    here = 1e-200
-    wanted = 0.0
-    k = int(order + 20.0 + 15.0 * order ** (1.0 / 3.0))
-    while k > 0:
-        above, here = here, (2.0 * k + 1.0) / x * here - above
-        k -= 1
-        if k == order:
-            wanted = here
-        if abs(here) > _HUGE:
-            above /= _HUGE
-            here /= _HUGE
-            wanted /= _HUGE
-    # the larger one of the first two tells the scale
-    return wanted * (first / here) if abs(first) > abs(second) else wanted * (second / above)
-
-
-jn: Any = with_primitives(processor.jn.function, {"jn_of_positive": jn_of_positive})
-"""The spherical Bessel function of the first kind; NaN unless the order is natural."""
+_PARTS: dict[str, Any] = {"log_gamma": libdevice_function("loggamma", "lgamma", 1, widen=True)}
+for _name in ("zeta", "lambertw"):
+    SPECIAL[_name] = _special(getattr(processor, _name).function)
+for _name in ("digamma", "loggamma"):
+    SPECIAL[_name] = _special(getattr(special_functions, _name))
+_PARTS["jn_of_positive"] = _special(special_functions.jn_of_positive)
+_PARTS["yn_of_positive"] = _special(processor.yn_of_positive.function)
+_PARTS["_reflected"] = _special(processor._reflected.function)
+for _name in ("jn", "polygamma", "yn"):
+    SPECIAL[_name] = _special(getattr(processor, _name).function)
+globals().update(SPECIAL)
