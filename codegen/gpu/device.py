@@ -11,9 +11,7 @@ import numpy as np
 
 from symdiff.errors import SymdiffError
 
-from ..build import build, load_module
-from ..launch import address, default_threads, launch
-from .on_processor import processor_source
+from ..build import load_module
 from .shape import BLOCK, Shape, blocks_and_size
 
 REMEDY = (
@@ -46,35 +44,6 @@ class Device(Protocol):
 
     def run(self, source: str, shape: Shape, arguments: Sequence[int]) -> None:
         """Run a kernel, and wait for it."""
-
-
-class Processor:
-    """Threads of the processor in place of those of a device."""
-
-    def __init__(self, threads: int | None = None) -> None:
-        self._threads = threads or default_threads()
-
-    def upload(self, array: np.ndarray) -> np.ndarray:
-        """A copy."""
-        return np.array(array, order="C")
-
-    def address(self, memory: np.ndarray) -> int:
-        """Where the array lies."""
-        return address(memory)
-
-    def replace(self, memory: np.ndarray, array: np.ndarray) -> None:
-        """Copy new contents into an array."""
-        np.copyto(memory, array)
-
-    def download(self, memory: np.ndarray, array: np.ndarray) -> None:
-        """Copy an array."""
-        np.copyto(array, memory)
-
-    def run(self, source: str, shape: Shape, arguments: Sequence[int]) -> None:
-        """Run on threads that meet at a spin barrier."""
-        entry = build(processor_source(source))
-        nth = min(self._threads, shape.threads)
-        launch(entry, nth, lambda tid, nth: [tid, nth, *arguments])
 
 
 class Cuda:

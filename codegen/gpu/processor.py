@@ -18,7 +18,7 @@ from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic
 
 from codegen import runtime, special, vector_math
-from codegen.kernel import launch
+from codegen.launch import launch
 from symdiff.errors import InvalidArgument
 
 from . import control, plain
