@@ -22,7 +22,7 @@ from .control import chunk_count
 from .emit import cuda
 from .emit.cpu import Program, function_source
 from .emit.spelling import SPELLING
-from .gpu.device import device
+from .gpu.device import Device, device, plain_device
 from .gpu.passes import run_device_passes
 from .gpu.shape import shape_of
 from .launch import address, launch
@@ -370,9 +370,9 @@ class FunctionKernel:
             memory[name] = np.empty(concrete_shape(node.shape, sizes), kind)
         join(self._lowered.packed, memory)
         results = [memory[name] for name in self._outputs]
-        if self.options.on_device and not plain:
+        if self.options.on_device:
             memory.update(pool_arrays(self._lowered, dtype, values, 1, 1))
-            status = self._run_on_device(memory, values)
+            status = self._run_on_device(plain_device() if plain else device(), memory, values)
             check_status(status, self.title)
             return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]
         rows = values[self._lowered.sizes[self.rows]] if self.rows is not None else 0
@@ -399,10 +399,9 @@ class FunctionKernel:
         return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]
 
     def _run_on_device(
-        self, memory: Mapping[str, np.ndarray], values: Mapping[str, int]
+        self, where: Device, memory: Mapping[str, np.ndarray], values: Mapping[str, int]
     ) -> np.ndarray:
         """Copy the inputs there and the results back; gives the status."""
-        where = device()
         there = {name: where.upload(memory[name]) for name in self._arrays}
         barrier, status = np.zeros(16, np.int64), np.zeros(1, np.int64)
         control = [where.upload(barrier), where.upload(status)]

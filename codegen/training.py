@@ -21,7 +21,7 @@ from .data import Plan
 from .emit import cuda
 from .emit.cpu import Program, training_source
 from .emit.walk import Walk
-from .gpu.device import device
+from .gpu.device import device, plain_device
 from .gpu.orders import Orders
 from .gpu.shape import shape_of
 from .kernel import (
@@ -489,7 +489,7 @@ class DeviceRun:
         seed: int,
         plain: bool,
     ) -> None:
-        self._device = device()
+        self._device = plain_device() if plain else device()
         dtype = kernel.options.dtype
         values = self.values = kernel.size_values(sizes, parameters.size, largest_batch, seed)
         memory = kernel.memory(data, parameters, state)

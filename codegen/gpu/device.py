@@ -145,6 +145,13 @@ def device() -> Device:
     return _chosen[-1] if _chosen else _cuda()
 
 
+def plain_device() -> Device:
+    """Plain Python in place of a device: slow, and it finds races."""
+    from .stand_ins import Scheduled
+
+    return Scheduled()
+
+
 @contextlib.contextmanager
 def running_on(other: Device) -> Iterator[None]:
     """Let kernels for a device run elsewhere, to check them where there is none."""

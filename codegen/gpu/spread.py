@@ -519,7 +519,13 @@ def _same_thread(a: Statement, b: Statement) -> bool:
             for buffer in x.conflicts(y)
             if buffer.space != "scalar"
         )
-    return not isinstance(a, Lanes) and not isinstance(b, Lanes)
+    return _by_first(a) and _by_first(b)
+
+
+def _by_first(s: Statement) -> bool:
+    """Whether the first thread of a team does it, not all of them."""
+    stores = isinstance(s, (Store, Update)) and s.buffer.space != "scalar"
+    return stores or isinstance(s, Routine)
 
 
 def _as_loop(lanes: Lanes, counter: str) -> Loop:
