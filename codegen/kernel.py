@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from symdiff.bridge import describe
-from symdiff.errors import IndexOutOfRange, InvalidArgument, LinearAlgebraError, ShapeError
+from symdiff.errors import (
+    IndexOutOfRange,
+    InvalidArgument,
+    LinearAlgebraError,
+    ShapeError,
+    UnsupportedOperation,
+)
 from symdiff.graph import Node, is_literal, walk
 from symdiff.matrices import INDEFINITE, MATRICES, SINGULAR
 from symdiff.reordering import reorder
@@ -21,10 +27,11 @@ from .build import build, build_plain
 from .control import chunk_count
 from .emit import cuda
 from .emit.cpu import Program, function_source
-from .emit.spelling import SPELLING
+from .emit.spelling import SPELLING, External
 from .gpu.device import Device, device, plain_device
 from .gpu.passes import run_device_passes
 from .gpu.shape import shape_of
+from .gpu.special_functions import DEVICE_SPECIAL
 from .launch import address, launch
 from .layout import Pool, layout, memory_dtype, size_value, used_buffers
 from .loop_ir import Buffer, Expr, Gemm, Phase, Var, statements
@@ -165,6 +172,7 @@ def lower_graph(
         lowering = Lowering(outputs, symbols, rows, names, table, **options)
         run_passes(lowering.phases, names, lowering.extra)
     else:
+        _check_for_device([o.node for o in outputs])
         lowering = Lowering(
             outputs, symbols, None, names, table, device=True, gemm=False, **options
         )
@@ -179,6 +187,17 @@ def lower_graph(
         lowering.phases, pools, lowering.constants, table.variables, extent, lowering.plan.order,
         packed,
     )  # fmt: skip
+
+
+def _check_for_device(roots: Sequence[Node]) -> None:
+    """Raise where a device has no routine for an operation."""
+    for node in walk(roots):
+        external = isinstance(SPELLING.get(node.operation), External)
+        if external and node.operation not in DEVICE_SPECIAL:
+            raise UnsupportedOperation(
+                f"a GPU has no routine for {node.operation}, in {describe(node, 60)}: use "
+                f"target='cpu'; of SciPy's functions there are {', '.join(DEVICE_SPECIAL)}"
+            )
 
 
 def check_not_empty(roots: Sequence[Node], sizes: Mapping[Size, int]) -> None:

@@ -679,7 +679,6 @@ def test_plain_mathematics_keeps_float32():
         with np.errstate(invalid="ignore"):
             value = names[name](x, x) if name in TWO else names[name](x)
         assert type(value) is np.float32, name
-    assert set(plain.SPECIAL) <= set(names)
 
 
 # --- on threads of the processor ---------------------------------------------------------------

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from codegen import plain, plain_special
-from codegen.emit.spelling import SPELLING, External
 
 from . import control
 from .memory import Memory
@@ -29,8 +28,6 @@ NUMPY = (
 
 POINTERS = ("at", "float32s", "float64s", "integers", "naturals")
 """What kernels do with pointers; :mod:`codegen.runtime` has the same for Numba."""
-
-SPECIAL = tuple(name for name, row in SPELLING.items() if isinstance(row, External))
 
 
 class Cuda:
@@ -148,7 +145,7 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
         "codegen.gpu.mathematics": {
             **{name: getattr(plain, name) for name in VECTOR},
             **{name: getattr(np, name) for name in NUMPY},
-            **{name: getattr(plain_special, name) for name in SPECIAL},
         },
+        "codegen.gpu": {"special": plain_special},
         "codegen.gpu.products": {"gemm": gemm},
     }  # fmt: skip

@@ -101,8 +101,8 @@ def names() -> Mapping[str, Mapping[str, Any]]:
         "codegen.gpu.mathematics": {
             **vector, "sin": np.sin, "cos": np.cos, "tan": np.tan,
             **{name: getattr(np, name) for name in plain.NUMPY},
-            **{name: getattr(special, name) for name in plain.SPECIAL},
         },
+        "codegen.gpu": {"special": special},
         "codegen.gpu.products": {"gemm": compiled(products)},
     }  # fmt: skip
 

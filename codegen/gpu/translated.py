@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 
 from ..emit.cuda import NUMPY
+from ..emit.expressions import CIRCULAR
+
+SCALAR = {*NUMPY, *CIRCULAR}
+"""What NumPy has without limits."""
 
 _SAME = ("add", "maximum", "minimum")
 _IMPORT = re.compile(r"^from codegen\.gpu\.(\w+) import (.*)$", re.MULTILINE)
@@ -25,14 +29,14 @@ def processor_source(source: str) -> str:
     def names(match: re.Match[str]) -> str:
         module, imported = match[1], match[2].split(", ")
         if module == "mathematics":
-            aliases.extend(n for n in imported if n in NUMPY)
-            vectors.extend(n for n in imported if n not in NUMPY)
+            aliases.extend(n for n in imported if n in SCALAR)
+            vectors.extend(n for n in imported if n not in SCALAR)
             return f"from codegen.vector_math import {', '.join(vectors)}" if vectors else ""
         if module == "special":
             return match[0]
         kept = ["at"] if "at" in imported else []
         return (
-            f"from codegen.runtime import Compiler, {', '.join(kept + ['integers'])}, "
+            f"from codegen.runtime import Compiler, {', '.join([*kept, 'integers'])}, "
             f"{real}s as reals, wait as meet"
         )
 
