@@ -143,6 +143,7 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
             "cuda": cuda, **dict.fromkeys(POINTERS, _same), "at": at, "shared_array": shared_array,
         },
         "codegen.gpu.mathematics": {
+            "np": np,
             **{name: getattr(plain, name) for name in VECTOR},
             **{name: getattr(np, name) for name in NUMPY},
         },

@@ -99,7 +99,7 @@ def names() -> Mapping[str, Mapping[str, Any]]:
             "shared_array": shared_array,
         },
         "codegen.gpu.mathematics": {
-            **vector, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+            "np": np, **vector, "sin": np.sin, "cos": np.cos, "tan": np.tan,
             **{name: getattr(np, name) for name in plain.NUMPY},
         },
         "codegen.gpu": {"special": special},
