@@ -656,12 +656,14 @@ MEANING = {
     "digamma": special.psi,
     "gamma": special.gamma,
     "besselk": special.kv,
+    "special.loggamma": special.gammaln,
 }
 TWO = ("power", "arctan2", "besselk")
 CALLS = [f"{name}(x[i], x[i])" if name in TWO else f"{name}(x[i])" for name in MEANING]
 MATHEMATICS = f"""
 from numba import cuda
-from codegen.gpu.mathematics import np, {", ".join(MEANING)}
+from codegen.gpu import special
+from codegen.gpu.mathematics import np, {", ".join(n for n in MEANING if "." not in n)}
 
 @cuda.jit(device=True)
 def run_all(tid, nth, size, n, x, y):

@@ -54,6 +54,14 @@ def _function(module: ModuleType, name: str) -> Callable[..., None]:
     return function
 
 
+@functools.lru_cache(maxsize=64)
+def _plain(source: str, warp: int) -> ModuleType:
+    """A text for warps of a size; a training runs it many times."""
+    from .plain import names
+
+    return load(source, names(warp))
+
+
 def build_plain_grid(
     source: str, function: str = "train", exempt: Collection[str] = ()
 ) -> Callable[..., None]:
@@ -73,15 +81,11 @@ def build_plain_grid(
     callable
         ``run(blocks, size, warp, seed, *arguments)``; see :func:`codegen.gpu.scheduler.run_grid`.
     """
-    from .plain import names
     from .scheduler import run_grid
 
-    @functools.cache
-    def loaded(warp: int) -> Callable[..., None]:
-        return _function(load(source, names(warp)), function)
-
     def run(blocks: int, size: int, warp: int, seed: int, *arguments: Any) -> None:
-        run_grid(loaded(warp), blocks, size, warp, seed, arguments, exempt)
+        kernel = _function(_plain(source, warp), function)
+        run_grid(kernel, blocks, size, warp, seed, arguments, exempt)
 
     return run
 

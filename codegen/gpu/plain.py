@@ -138,6 +138,7 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
     cuda = Cuda()
     return {
         "numba": {"cuda": cuda},
+        "codegen.gpu": {"special": plain_special},
         "codegen.gpu.runtime": {
             **primitives, **control.bound(primitives), "MOST_WARPS": control.MOST_WARPS,
             "cuda": cuda, **dict.fromkeys(POINTERS, _same), "at": at, "shared_array": shared_array,

@@ -93,6 +93,7 @@ def names() -> Mapping[str, Mapping[str, Any]]:
     vector = {name: getattr(vector_math, name) for name in plain.VECTOR}
     return {
         "numba": {"cuda": cuda},
+        "codegen.gpu": {"special": special},
         "codegen.gpu.runtime": {
             **primitives, **control.bound(primitives, compiled), "MOST_WARPS": 1, "cuda": cuda,
             **{name: getattr(runtime, name) for name in plain.POINTERS},
