@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -205,9 +205,10 @@ class Interpreter:
 
     def _divided(self, s: Spread | Lanes) -> None:
         """Every index of the axes in order, or those of a part."""
-        places = itertools.product(*(range(self.value(e)) for e in s.extents))
+        every = itertools.product(*(range(self.value(e)) for e in s.extents))
+        places: Iterator[tuple[int, ...]] = every
         if isinstance(s, Lanes) and s.part is not None:
-            places = itertools.islice(places, self.value(s.part[0]), None, s.part[1])
+            places = itertools.islice(every, self.value(s.part[0]), None, s.part[1])
         for place in places:
             self.variables.update(zip(s.counters, place, strict=True))
             self._body(s.body)

@@ -29,7 +29,7 @@ from .emit import cuda
 from .emit.cpu import Program, function_source
 from .emit.spelling import SPELLING, External
 from .gpu.device import Device, device, plain_device
-from .gpu.passes import run_device_passes
+from .gpu.passes import is_wide_product, run_device_passes
 from .gpu.shape import shape_of
 from .gpu.special_functions import DEVICE_SPECIAL
 from .launch import address, launch
@@ -174,8 +174,9 @@ def lower_graph(
     else:
         _check_for_device([o.node for o in outputs])
         lowering = Lowering(
-            outputs, symbols, None, names, table, device=True, gemm=False, **options
-        )
+            outputs, symbols, None, names, table, device=True,
+            large=functools.partial(is_wide_product, known=known), **options,
+        )  # fmt: skip
         likely = {name: known[s] for s, name in table.variables.items() if s in known}
         run_device_passes(lowering.phases, names, lowering.extra, likely)
     packed = pack(lowering.phases) if packs else {}

@@ -14,7 +14,7 @@ from .compact import CompactRun
 from .data import Plan
 from .history import History
 from .kernel import MATRIX_PROBLEMS
-from .training import Run
+from .training import DeviceRun, Run
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -66,7 +66,7 @@ class Loop:
     """Runs a plan in blocks of steps, and records losses."""
 
     def __init__(
-        self, trainer: Trainer, run: Run | CompactRun, plan: Plan, history: History, record: str,
+        self, trainer: Trainer, run: Run | DeviceRun | CompactRun, plan: Plan, history: History, record: str,
         watch: bool, progress: bool,
     ) -> None:  # fmt: skip
         self.trainer = trainer

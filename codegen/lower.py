@@ -88,6 +88,7 @@ class Lowering:
         single: bool = False,
         few: bool = False,
         device: bool = False,
+        large: Callable[[Node], bool] | None = None,
     ) -> None:
         self.device = device
         self.in_place = in_place
@@ -99,8 +100,9 @@ class Lowering:
         self.gathered = gathered
         self.symbols = symbols
         roots = decompose([o.node for o in outputs])
-        self.plan: Schedule = schedule(roots, rows, gemm, few)
-        self.images = plan_images(self.plan.order, rows) if gemm else Images({}, {})
+        self.plan: Schedule = schedule(roots, rows, gemm, few, large)
+        images = gemm and not device
+        self.images = plan_images(self.plan.order, rows) if images else Images({}, {})
         self.prologue: list[Statement] | None = None
         self.buffers: dict[Node, Buffer] = {}
         self.constants: dict[Node, Buffer] = {}

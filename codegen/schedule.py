@@ -7,7 +7,7 @@ ready one step after it was computed, when the partial results have been combine
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,8 +89,17 @@ def is_leaf(node: Node) -> bool:
     return node.row.kind == "leaf"
 
 
-def schedule(roots: Sequence[Node], rows: Any, gemm: bool = True, few: bool = False) -> Schedule:
-    """Plan a graph whose batch size is ``rows`` (a size, or None), and at most FEW_ROWS if few."""
+def schedule(
+    roots: Sequence[Node],
+    rows: Any,
+    gemm: bool = True,
+    few: bool = False,
+    large: Callable[[Node], bool] | None = None,
+) -> Schedule:
+    """Plan a graph whose batch size is ``rows`` (a size, or None), and at most FEW_ROWS if few.
+
+    ``large`` says which products matrix kernels compute, where it is not the rule of GEMM_WORK.
+    """
     order = walk(roots)
     shared = _shared(order, rows) if gemm and few else set()
     readers = consumers(roots)
@@ -119,7 +128,8 @@ def schedule(roots: Sequence[Node], rows: Any, gemm: bool = True, few: bool = Fa
     _together(order, time)
     plan = Schedule(order, time, set(), scalars, local, reduces, set(), shared, rows, last)
     if gemm:
-        plan.gemms = {n for n in order if n.operation == "matmul" and _is_gemm(n, plan)}
+        chosen = large or (lambda node: _is_gemm(node, plan))
+        plan.gemms = {n for n in order if n.operation == "matmul" and chosen(n)}
     plan.stored = _stored(order, readers, roots, plan)
     return plan
 

@@ -382,9 +382,9 @@ class TrainingKernel:
         largest_batch: int,
         seed: int = 0,
         plain: bool = False,
-    ) -> Run:
+    ) -> Run | DeviceRun:
         """Fix the arrays of a run; ``parameters`` and ``state`` are changed in place."""
-        kind = DeviceRun if self.options.on_device else Run
+        kind: type[Run] | type[DeviceRun] = DeviceRun if self.options.on_device else Run
         return kind(self, data, sizes, parameters, state, threads, largest_batch, seed, plain)
 
 

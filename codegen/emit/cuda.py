@@ -9,6 +9,7 @@ from ..layout import seen_buffers
 from ..loop_ir import (
     Call,
     Expr,
+    Gemm,
     Lanes,
     Meet,
     Phase,
@@ -76,14 +77,28 @@ class DeviceWalk(Walk):
             self._view(buffer, 1)
         self.body(phase.prologue, 1) if phase.prologue else None
         for s in phase.body:
-            assert isinstance(s, Spread)
-            self._spread(s)
+            if isinstance(s, Gemm):
+                self._product(s)
+            else:
+                assert isinstance(s, Spread)
+                self._spread(s)
         self._phase = None
         return False
 
     def arguments(self, phase: Phase) -> list[str]:
         """The counters of the loops around a phase, sizes, and the arrays that it takes."""
         return [*(loop.counter for loop in phase.around), *super().arguments(phase)]
+
+    def _product(self, s: Gemm) -> None:
+        """A product by tiles, which blocks compute in turn."""
+        if s.formula:
+            self.line(1, f"# {comment(s.formula)}")
+        matrices = ", ".join(
+            f"{self._matrix(m)}, {self.text(m.stride)}, {int(m.transposed)}" for m in (s.a, s.b)
+        )
+        sizes = ", ".join(self.text(e) for e in (s.m, s.n, s.k))
+        target = f"{self._matrix(s.c)}, {self.text(s.c.stride)}, {int(s.accumulate)}"
+        self.line(1, f"gemm({', '.join(THREAD)}, {sizes}, {matrices}, {target})")
 
     # --- teams ---------------------------------------------------------------------------
 
@@ -186,6 +201,8 @@ def _prelude(program: Program, walks: Sequence[DeviceWalk], body: str) -> tuple[
     lines = [f"# {comment(program.title)}", "", "import numpy as np", "from numba import cuda", ""]
     if functions:
         lines.append(f"from codegen.gpu.mathematics import {', '.join(sorted(functions))}")
+    if re.search(r"\bgemm\(", text):
+        lines.append("from codegen.gpu.products import gemm")
     if re.search(r"\bspecial\.", text):
         lines.append("from codegen.gpu import special")
     imported = [n for n in RUNTIME if re.search(rf"\b{n}\b", text)]

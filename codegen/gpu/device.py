@@ -51,14 +51,10 @@ class Cuda:
 
     def __init__(self) -> None:
         try:
-            from numba import cuda
-        except ImportError:
-            cuda = None
-        try:
             import numba_cuda  # noqa: F401
+            from numba import cuda
         except ImportError as error:
             raise DeviceError(f"target='cuda' needs the package numba-cuda: {REMEDY}") from error
-        assert cuda is not None
         if not cuda.is_available():
             raise DeviceError(f"target='cuda' finds no CUDA device or driver: {REMEDY}")
         self._cuda = cuda
@@ -94,13 +90,13 @@ class Cuda:
         self._cuda.synchronize()
 
     def _kernel(self, source: str, count: int) -> tuple[Any, int, int]:
+        """The compiled kernel, threads that a block may have, and blocks that may run at once."""
         if source not in self._kernels:
             dispatcher = load_module(source, "cuda").run
-            signature = tuple([self._cuda.types.int64] * count)
-            dispatcher.compile(signature)
-            compiled = dispatcher.overloads[signature]
-            most = int(compiled.max_cooperative_grid_blocks(BLOCK))
-            self._kernels[source] = dispatcher, _most_threads(compiled, self._cuda), most
+            dispatcher.enable_caching()
+            compiled = dispatcher.compile((self._cuda.types.int64,) * count)
+            blocks = int(compiled.max_cooperative_grid_blocks(BLOCK))
+            self._kernels[source] = dispatcher, int(compiled.max_threads_per_block), blocks
         found: tuple[Any, int, int] = self._kernels[source]
         return found
 
@@ -117,13 +113,6 @@ class Cuda:
                 f"of {wanted / 2**20:.0f} MiB does not fit: train on less data at a time, with "
                 "dtype='float32', or with target='cpu'"
             ) from error
-
-
-def _most_threads(compiled: Any, cuda: Any) -> int:
-    """Threads that a block of a kernel may have: registers bound them."""
-    registers = max(int(compiled.regs_per_thread), 1)
-    device = cuda.get_current_device()
-    return min(int(device.MAX_THREADS_PER_BLOCK), int(device.MAX_REGISTERS_PER_BLOCK) // registers)
 
 
 _chosen: list[Device] = []

@@ -92,7 +92,7 @@ def quadrant(x: Any) -> tuple[int, Any]:
     angle = (fraction >> 31) * _QUARTER_TURN + (((fraction & 0x7FFFFFFF) * _QUARTER_TURN) >> 31)
     rest = np.float32(angle) * _UNIT
     times = np.int64(count) & 3
-    return (-times & 3, -rest) if x < 0 else (times, rest)
+    return (-times & 3, -rest) if x < 0 else (times, rest)  # type: ignore[return-value]
 
 
 _QUARTER_TURN = 1686629713

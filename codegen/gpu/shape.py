@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..loop_ir import Phase, Spread
+from ..loop_ir import Gemm, Phase, Spread
 from .control import MOST_WARPS, WARP
 from .nests import Sizes
 
 BLOCK = 256
 """Threads of a block, where there are several."""
+
+TILE = 16 * 16
+"""Elements of the smallest tile of a product, which a block computes."""
 
 BARRIER_WORK = 45_000
 """Statements that one block runs while the blocks of a grid meet at a barrier (about 1.5 µs)."""
@@ -43,9 +46,13 @@ def shape_of(phases: Sequence[Phase], values: Mapping[str, int]) -> Shape:
         barriers += rounds
         work += rounds * sizes.work(phase.body)
         for s in phase.body:
-            assert isinstance(s, Spread)
-            team = {"thread": 1, "warp": WARP, "block": BLOCK}[s.team]
-            threads = max(threads, sizes.product(s.extents) * team)
+            if isinstance(s, Gemm):
+                wanted = -(-sizes.product([s.m, s.n]) // TILE) * BLOCK
+            else:
+                assert isinstance(s, Spread)
+                team = {"thread": 1, "warp": WARP, "block": BLOCK}[s.team]
+                wanted = sizes.product(s.extents) * team
+            threads = max(threads, wanted)
     return Shape(threads, work <= BARRIER_WORK * max(barriers, 1))
 
 

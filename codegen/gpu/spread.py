@@ -87,7 +87,7 @@ class _Piece:
 
     @property
     def single(self) -> bool:
-        return self.nest is None and not self.spreads
+        return self.nest is None and not self.spreads and not isinstance(self.body[0], Gemm)
 
 
 class Spreader:
@@ -283,7 +283,9 @@ class Spreader:
 
     # --- teams ---------------------------------------------------------------------------
 
-    def _spread(self, piece: _Piece, place: int) -> Spread:
+    def _spread(self, piece: _Piece, place: int) -> Spread | Gemm:
+        if isinstance(piece.body[0], Gemm):
+            return piece.body[0]
         if piece.spreads:
             (ready,) = piece.spreads
             return ready
@@ -332,7 +334,8 @@ class Spreader:
     def _lanes(self, loop: Loop) -> list[Statement] | None:
         """A loop divided among threads, its sums in variables of each thread."""
         loops = chain(loop)
-        outer, inner = [], []
+        outer: list[Loop] = []
+        inner: list[Loop] = []
         for each in loops:
             divided = independent(each, Summary(each), sums=True)
             (outer if divided else inner).append(each)

@@ -76,7 +76,7 @@ def _convolve(low: Lowering, node: Node, buffer: Buffer, row: int | None, text: 
 def _source(place: Expr, offset: Expr, stride: int, count: Expr) -> tuple[Expr, list[Expr]]:
     """The window whose element with an offset is a place, and the conditions that there is one."""
     distance = _int("subtract", place, offset)
-    conditions = [Call("less_equal", (offset, place), "bool")]
+    conditions: list[Expr] = [Call("less_equal", (offset, place), "bool")]
     source = distance
     if stride != 1:
         source = _int("floor_divide", distance, const(stride))
