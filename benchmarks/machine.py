@@ -9,7 +9,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ["symdiff", "numpy", "scipy", "sympy", "numba", "llvmlite", "jax", "torch",
+PACKAGES = ["symdiff", "numpy", "scipy", "sympy", "numba", "numba-cuda", "llvmlite", "jax", "torch",
             "tensorflow", "tensorflow-cpu", "keras", "pytensor", "heyoka"]  # fmt: skip
 
 

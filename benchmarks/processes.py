@@ -51,15 +51,19 @@ class Process:
         Its environment.
     timeout : float
         Seconds that an answer may take.
+    log : path-like, optional
+        Where it may write what it has to say beside answers: tracebacks, warnings. An error comes
+        as an answer, too.
     """
 
-    def __init__(self, command, variables, timeout=900.0):
+    def __init__(self, command, variables, timeout=900.0, log=None):
         self._timeout = timeout
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=ROOT, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # an error comes as an answer
-        )  # fmt: skip
+        with open(log or os.devnull, "ab") as words:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=ROOT, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=words,
+            )  # fmt: skip
 
     def __enter__(self):
         return self

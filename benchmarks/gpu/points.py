@@ -134,6 +134,12 @@ def sizes(kind, memory):
     return [*result, most] if result and most > 1.5 * result[-1] else result
 
 
+def data_bytes(name):
+    """Bytes of the data of a growing model; None for other points."""
+    kind, _, size = name.partition("=")
+    return int(size) * GROWING[kind][0] if kind in GROWING else None
+
+
 def names(memory, quick=False, tiny=False):
     """``{group: names}`` of all points.
 

@@ -1,12 +1,13 @@
 """A process that runs one system on a device, one point after the other.
 
-Requests, each a line in JSON: ``describe``; ``copy``, the bandwidth of copying; ``open`` a point;
-``run`` it for so many steps; ``close`` it.
+Requests, each a line in JSON: ``ready``, answered once all is imported; ``copy``, the bandwidth of
+copying; ``open`` a point; ``run`` it for so many steps; ``close`` it.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import sys
 import time
 from dataclasses import replace
@@ -118,8 +119,6 @@ def opened(point, device, precision, tiny):
 
 
 def serve(name, device, requests, answer):
-    import json
-
     system = by_name(name)
     system.load()
     watch = clock(system.family, device)

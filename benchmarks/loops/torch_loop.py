@@ -111,7 +111,7 @@ def graphs_loop(problem, loss, rule):
         for p, a in zip(parameters, start, strict=True):
             p.copy_(a)
         for state in optimizer.state.values():
-            for a in state.values():
+            for a in filter(torch.is_tensor, state.values()):
                 a.zero_()
         now.zero_()
 
