@@ -101,6 +101,10 @@ def main(argv=None):
     parser, given = arguments(argv)
     quick, began = given.quick, time.monotonic()
     options = Options(given.device, quick=quick, tiny=given.tiny, log=given.log)
+    for name in ("rounds", "limit", "timeout", "budget"):
+        value = getattr(given, name)
+        if value is not None and value <= 0:
+            parser.error(f"--{name} must be positive")
     options.rounds = given.rounds or (3 if quick else 5)
     options.limit = given.limit or (0.1 if quick else 0.5)
     options.timeout = given.timeout or (40 if quick else 300)
