@@ -111,7 +111,8 @@ class Process:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it for long
+                self._process.wait(timeout=20)
         self._process.stdout.close()
 
 
