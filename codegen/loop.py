@@ -66,8 +66,8 @@ class Loop:
     """Runs a plan in blocks of steps, and records losses."""
 
     def __init__(
-        self, trainer: Trainer, run: Run | DeviceRun | CompactRun, plan: Plan, history: History, record: str,
-        watch: bool, progress: bool,
+        self, trainer: Trainer, run: Run | DeviceRun | CompactRun, plan: Plan, history: History,
+        record: str, watch: bool, progress: bool,
     ) -> None:  # fmt: skip
         self.trainer = trainer
         self.run = run

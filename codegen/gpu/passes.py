@@ -18,7 +18,6 @@ from .fuse import fuse
 from .nests import Sizes
 from .spread import Spreader
 
-
 PRODUCT_WORK = 1 << 24
 """Multiplications from which on a product is worth tiles in the memory of blocks, and a barrier:
 below, a thread for each element is as fast, and what follows joins it."""

@@ -148,6 +148,5 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
             **{name: getattr(plain, name) for name in VECTOR},
             **{name: getattr(np, name) for name in NUMPY},
         },
-        "codegen.gpu": {"special": plain_special},
         "codegen.gpu.products": {"gemm": gemm},
     }  # fmt: skip

@@ -103,7 +103,6 @@ def names() -> Mapping[str, Mapping[str, Any]]:
             "np": np, **vector, "sin": np.sin, "cos": np.cos, "tan": np.tan,
             **{name: getattr(np, name) for name in plain.NUMPY},
         },
-        "codegen.gpu": {"special": special},
         "codegen.gpu.products": {"gemm": compiled(products)},
     }  # fmt: skip
 

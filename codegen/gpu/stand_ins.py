@@ -1,4 +1,4 @@
-"""What kernels for a device run on where there is none, to check them: see ``device.running_on``."""
+"""What kernels for a device run on where there is none, to check them."""
 
 from __future__ import annotations
 
