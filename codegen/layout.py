@@ -155,7 +155,7 @@ def _place(pool: Pool, buffers: list[Buffer]) -> None:
     def end(literal: int) -> Expr:
         result: Expr = const(0)
         for size, factor in unknown.items():
-            result = plus(result, times(size, const(factor)))
+            result = plus(result, times(_whole_lines(size), const(factor)))
         return plus(result, const(literal))
 
     for buffer in [*(b for b in buffers if not _is_short(b)), *short]:
@@ -164,18 +164,22 @@ def _place(pool: Pool, buffers: list[Buffer]) -> None:
         if isinstance(size, Const):
             literal += int(size.value) if _is_short(buffer) else _lines(int(size.value))
             continue
-        rest = count(buffer.shape[1:])  # room for whole lines in every row
-        if isinstance(rest, Const):
-            first, factor = buffer.shape[0], _lines(int(rest.value))
-        else:
-            first, factor = times(buffer.shape[0], rest), 1
-        unknown[first] = unknown.get(first, 0) + factor
+        unknown[size] = unknown.get(size, 0) + 1
     pool.size = end(_lines(literal) if len(buffers) > len(short) else literal)
 
 
 def _is_short(buffer: Buffer) -> bool:
     size = count(buffer.shape)
     return isinstance(size, Const) and size.value < LINE
+
+
+def _whole_lines(size: Expr) -> Expr:
+    """A size that is not known, rounded up to whole lines."""
+    factors = size.arguments if isinstance(size, Call) and size.operation == "multiply" else ()
+    if any(isinstance(a, Const) and a.value % LINE == 0 for a in factors):
+        return size
+    lines = Call("floor_divide", (plus(size, const(LINE - 1)), const(LINE)), "int")
+    return times(lines, const(LINE))
 
 
 def _lines(size: int) -> int:

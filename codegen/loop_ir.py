@@ -383,6 +383,10 @@ def times(a: Expr, b: Expr) -> Expr:
             return const(0)
         if isinstance(x, Const) and x.value == 1:
             return y
+    if isinstance(a, Call) and a.operation == "multiply" and isinstance(b, Const):
+        *rest, last = a.arguments
+        if isinstance(last, Const) and len(rest) == 1:
+            return times(rest[0], const(last.value * b.value))
     return Call("multiply", (a, b), "int")
 
 

@@ -179,13 +179,16 @@ class _Check:
             if counter in self.counters or counter in self.bound or counter in self.sizes:
                 self.fail(f"the counter {counter} is in use where a loop begins")
         self.counters += s.counters
-        self.spread_counters += s.counters
+        outside = self.spread_counters
+        parts = {s.part[0]} if isinstance(s, Lanes) and s.part is not None else set()
+        self.spread_counters = [c for c in outside if Var(c, "int") not in parts] + s.counters
         for buffer in s.sums if isinstance(s, Lanes) else ():
             if buffer not in self.written:
                 self.fail(f"the sum {buffer} has no start")
         self.body(s.body)
+        self.spread_counters = outside
         if s.counters:
-            del self.counters[-len(s.counters) :], self.spread_counters[-len(s.counters) :]
+            del self.counters[-len(s.counters) :]
 
     def gemm(self, s: Gemm) -> None:
         for matrix in (s.a, s.b, s.c):

@@ -19,7 +19,9 @@ from ..loop_ir import (
     Store,
     Update,
     Var,
+    const,
     count,
+    times,
 )
 from ..names import comment
 from .cpu import INDENT, Program, helper_lines, with_batches
@@ -134,12 +136,15 @@ class DeviceWalk(Walk):
             return depth + 1
         total = count(list(extents))
         self.line(depth, f"for {name} in range({first}, {self.text(total)}, {step}):")
-        rest = name
-        for counter, text in list(zip(counters, texts, strict=True))[:0:-1]:
-            self.line(depth + 1, f"{counter} = {rest} % {text}")
-            rest = f"{rest} // {text}"
-        self.line(depth + 1, f"{counters[0]} = {rest}")
+        rest: Expr = const(1)
+        for counter, extent, text in list(zip(counters, extents, texts, strict=True))[:0:-1]:
+            self.line(depth + 1, f"{counter} = {self._over(name, rest)} % {text}")
+            rest = times(rest, extent)
+        self.line(depth + 1, f"{counters[0]} = {self._over(name, rest)}")
         return depth + 1
+
+    def _over(self, name: str, divisor: Expr) -> str:
+        return name if divisor == const(1) else f"{name} // {self.text(divisor, level=7)}"
 
     def _team_body(self, body: Sequence[Statement], depth: int) -> None:
         """What a team runs: its first thread stores what all of them know."""

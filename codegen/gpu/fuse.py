@@ -7,7 +7,7 @@ little.
 
 from __future__ import annotations
 
-from ..loop_ir import Loop, Statement
+from ..loop_ir import Buffer, Const, Loop, Statement, Store
 from ..passes.fuse import WINDOW, Summary, fusable, join
 from .nests import Sizes, independent
 
@@ -19,10 +19,23 @@ MANY = 1 << 17
 
 
 def fuse(body: list[Statement], sizes: Sizes) -> list[Statement]:
-    """Join the loops of a body, then those inside each loop."""
+    """Join the loops of a body, then those inside each loop.
+
+    Nothing moves past a loop whose rounds follow each other: phases may be repeated in it.
+    """
+    result: list[Statement] = []
+    start = 0
+    for place, s in enumerate(body):
+        if isinstance(s, Loop) and not independent(s, Summary(s), sums=True):
+            result += [*_fused(body[start:place], sizes), _inner(s, sizes)]
+            start = place + 1
+    return result + _fused(body[start:], sizes)
+
+
+def _fused(body: list[Statement], sizes: Sizes) -> list[Statement]:
     result: list[Statement] = []
     summaries: list[Summary] = []
-    for statement in body:
+    for statement in _starts_first(body):
         summary = Summary(statement)
         place = _partner(statement, summary, result, summaries, sizes)
         if place is None:
@@ -34,6 +47,21 @@ def fuse(body: list[Statement], sizes: Sizes) -> list[Statement]:
         result[place] = _inner(join(first, statement), sizes)
         summaries[place].join(summary)
     return [_inner(s, sizes) if isinstance(s, Loop) else s for s in result]
+
+
+def _starts_first(body: list[Statement]) -> list[Statement]:
+    """The starts of sums before the loops, so that none stands between two of these."""
+    starts: list[Statement] = []
+    rest: list[Statement] = []
+    seen: set[Buffer] = set()
+    for s in body:
+        start = isinstance(s, Store) and s.buffer.space == "scalar" and isinstance(s.value, Const)
+        if start and isinstance(s, Store) and s.buffer not in seen:
+            starts.append(s)
+        else:
+            rest.append(s)
+        seen.update(Summary(s).written)
+    return starts + rest
 
 
 def _inner(loop: Loop, sizes: Sizes) -> Loop:
@@ -69,7 +97,8 @@ def _together(first: Loop, second: Loop, a: Summary, b: Summary, sizes: Sizes) -
         return True
     needed = not a.independent(b)
     if _alike(first, second, a, b):
-        return needed or maps[0] == maps[1]
+        straight = not any(isinstance(s, Loop) for s in (*first.body, *second.body))
+        return maps[0] == maps[1] or (needed and straight)
     return all(maps) and needed and sizes.work([*first.body, *second.body]) <= LIGHT
 
 
@@ -78,9 +107,16 @@ def _alike(first: Loop, second: Loop, a: Summary, b: Summary) -> bool:
     if not fusable(first, second, a, b):
         return False
     one, other = _inside(first), _inside(second)
+    if one is None and other is None:
+        return not _divides(first) and not _divides(second)
     if one is None or other is None:
-        return one is other
+        return False
     return _alike(one[0], other[0], one[1], other[1])
+
+
+def _divides(loop: Loop) -> bool:
+    """Whether there are loops inside for the threads of a team."""
+    return any(isinstance(s, Loop) and independent(s, Summary(s)) for s in loop.body)
 
 
 def _inside(loop: Loop) -> tuple[Loop, Summary] | None:

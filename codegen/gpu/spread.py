@@ -31,6 +31,7 @@ from ..loop_ir import (
     Var,
     const,
     expressions,
+    loads,
     map_statement,
     neutral,
     rewritten_targets,
@@ -58,8 +59,17 @@ BLOCKS = 64
 SPLIT_ROUNDS = 1 << 14
 """From this many rounds on, a sum is added up in parts,"""
 
-PARTS = 256
-"""this many."""
+PART_ROUNDS = {"block": 1024, "thread": 64}
+"""each of so many rounds at least,"""
+
+MOST_PARTS = {"block": 4096, "thread": 1024}
+"""and of them so many at most: the more there are, the more evenly blocks share them."""
+
+FAR = 1 << 18
+"""Elements of an array that does not stay in the caches of multiprocessors."""
+
+ROW_ROUNDS = 16
+"""Numbers side by side that are worth a warp which reads them together."""
 
 REPEATED_WORK = 256
 """Statements in a round of a loop that are worth barriers."""
@@ -300,12 +310,29 @@ class Spreader:
         indices = self._sizes.product(own.extents)
         rest = own.rest
         team = "thread"
-        if any(isinstance(s, Loop) for s in rest) and indices < THREADS:
+        if any(isinstance(s, Loop) for s in rest) and (indices < THREADS or self._reads_rows(own)):
             body = self._team_body(rest)
             if body is not None:
-                team = self._team(indices, body)
+                team = "warp" if indices >= THREADS else self._team(indices, body)
                 rest = rest if team == "thread" else body
         return Spread(counters, own.extents, team, rest, formula)
+
+    def _reads_rows(self, own: Nest) -> bool:
+        """Whether threads side by side would read large arrays at places far from each other."""
+        last = Var(own.parallel[-1].counter, "int")
+        inside: dict[Expr, int] = {
+            Var(s.counter, "int"): self._sizes.extent(s.extent)
+            for s in statements(own.rest)
+            if isinstance(s, Loop)
+        }
+        for s in statements(own.rest):
+            for load in loads(s):
+                if not load.index or inside.get(load.index[-1], 0) < ROW_ROUNDS:
+                    continue
+                large = self._sizes.product(load.buffer.shape) >= FAR
+                if large and any(last in walk(i) for i in load.index[:-1]):
+                    return True
+        return False
 
     def _team(self, indices: int, body: Sequence[Statement]) -> str:
         """How many threads an index is worth."""
@@ -410,8 +437,11 @@ class Spreader:
         summary = Summary(loop)
         sums = summed(loop, summary)
         rounds = self._sizes.product([each.extent for each in chain(loop)])
-        if not sums or rounds < SPLIT_ROUNDS or indices * PARTS > 1 << 22:
+        if not sums or rounds < SPLIT_ROUNDS:
             return None
+        team = "block" if indices < WARP_ROUNDS else "thread"
+        wanted = min(rounds // PART_ROUNDS[team], MOST_PARTS[team])
+        parts = 1 << max(wanted.bit_length() - 1, 0)
         others = {b for b in summary.written if b.space == "scalar" and b not in sums}
         started = {s.buffer for s in statements(loop.body) if isinstance(s, Store)}
         if others - started or indices >= THREADS:
@@ -423,13 +453,12 @@ class Spreader:
         number = self._names.new("c")
         mine = Var(number, "int")
         index = (mine, *(Var(c, "int") for c in counters))
-        shape = [const(PARTS), *extents]
+        shape = [const(parts), *extents]
         memory = {
             b: self._new(f"parts_{b.name}", list(shape), b.dtype, "shared") for b in lanes.sums
         }
         self._written |= set(memory.values())
-        lanes.part = (mine, PARTS)
-        team = "block" if indices < WARP_ROUNDS else "thread"
+        lanes.part = (mine, parts)
         body: list[Statement] = [
             *(s for s in divided if isinstance(s, Store)),
             lanes,
@@ -442,7 +471,7 @@ class Spreader:
         after: list[Statement] = [
             Loop(
                 again,
-                const(PARTS),
+                const(parts),
                 [
                     Update(b, (), operation, Load(memory[p], place))
                     for (b, operation), p in zip(sums.items(), lanes.sums, strict=True)
@@ -453,19 +482,39 @@ class Spreader:
 
 
 def _gathered(pieces: list[_Piece], found: list[_Piece], s: Statement, summary: Summary) -> _Piece:
-    """The piece of a statement and of the pieces whose variables it has, last in the list."""
-    places = [pieces.index(p) for p in found]
-    first = min(places, default=len(pieces))
-    for other in pieces[first:]:
-        if other not in found and any(_meet(p.summary, other.summary) for p in found):
-            raise AssertionError("what runs once is read before all of it has run")
-    piece = _Piece([], None, summary)
-    for p in found:
-        piece.body += p.body
+    """The piece of a statement and of the pieces whose variables it has.
+
+    It takes the place of the first of them, or the last place, if nothing between keeps it from
+    there; else all that lies between becomes a part of it.
+    """
+    new = _Piece([s], None, summary)
+    if not found:
+        pieces.append(new)
+        return new
+    first = pieces.index(found[0])
+    tail = pieces[first:]
+    up = not any(
+        _meet(other.summary, later.summary)
+        for n, other in enumerate(tail)
+        if other not in found
+        for later in (*(p for p in tail[n + 1 :] if p in found), new)
+    )
+    down = not any(
+        _meet(earlier.summary, other.summary)
+        for n, other in enumerate(tail)
+        if other not in found
+        for earlier in tail[:n]
+        if earlier in found
+    )
+    taken = found if up or down else tail
+    place = first if up else len(pieces) - len(taken)
+    rest = [p for p in pieces if p not in taken]
+    whole = [p for p in tail if p in taken]
+    piece = _Piece([i for p in whole for i in p.body] + [s], None, summary)
+    for p in whole:
         piece.summary.join(p.summary)
-        pieces.remove(p)
-    piece.body.append(s)
-    pieces.append(piece)
+    rest.insert(place, piece)
+    pieces[:] = rest
     return piece
 
 
