@@ -6,7 +6,7 @@ warp, waiting, the exchange of numbers within a warp, and memory that a block sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -127,14 +127,20 @@ def block_minimum(x: Any, place: int, size: int) -> Any:
     return total
 
 
+FUNCTIONS = (wait, warp_add, warp_maximum, warp_minimum, block_add, block_maximum, block_minimum)
+
+
 def bound(
-    primitives: Mapping[str, Any], compiled: Callable[[Any], Any] = lambda function: function
+    primitives: Mapping[str, Any],
+    compiled: Callable[[Any], Any] = lambda function: function,
+    functions: Sequence[Any] = FUNCTIONS,
 ) -> dict[str, Any]:
-    """All functions above with their primitives, by name; ``compiled`` is done to each."""
-    functions: dict[str, Any] = {}
-    for function in (
-        wait, warp_add, warp_maximum, warp_minimum, block_add, block_maximum, block_minimum
-    ):  # fmt: skip
-        own = with_primitives(function, {**primitives, **functions})
-        functions[function.__name__] = compiled(own)
-    return functions
+    """Functions with their primitives, by name; ``compiled`` is done to each.
+
+    Those that a function calls come before it.
+    """
+    found: dict[str, Any] = {}
+    for function in functions:
+        own = with_primitives(function, {**primitives, **found})
+        found[function.__name__] = compiled(own)
+    return found
