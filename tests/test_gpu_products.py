@@ -1,0 +1,132 @@
+"""Matrix products in tiles, as plain Python on the threads of a device, against NumPy."""
+
+import numpy as np
+import pytest
+
+from codegen.gpu import plain, tiles
+from codegen.gpu.control import bound
+from codegen.gpu.memory import Race
+from codegen.gpu.scheduler import run_grid
+
+
+def primitives(side_bits, depth_bits):
+    """Those of plain Python, and smaller tiles than those of a device."""
+    depth = 1 << depth_bits
+    part = depth * ((4 << side_bits) + tiles.PADDING)
+    return {
+        "block_wait": plain.block_wait,
+        "shared_array": plain.shared_array,
+        "zero": lambda pointer: pointer.dtype.type(0),
+        "SIDE_BITS": side_bits,
+        "SQUARES": 1 << (2 * side_bits),
+        "DEPTH_BITS": depth_bits,
+        "DEPTH": depth,
+        "PART": part,
+        "MEMORY": 4 * part,
+    }
+
+
+SMALL = bound(primitives(1, 1), functions=tiles.PARTS)
+
+
+def padded(matrix, padding, transposed):
+    """Its numbers in a flat array, and the distance of its rows; NaN between them."""
+    matrix = matrix.T if transposed else matrix
+    rows, columns = matrix.shape
+    flat = np.full((rows, columns + padding), np.nan, matrix.dtype)
+    flat[:, :columns] = matrix
+    return flat.reshape(-1), columns + padding
+
+
+def check(gemm, shape, transposed, accumulate, blocks, size, warp, seed, dtype=np.float64):
+    m, n, k = shape
+    random = np.random.default_rng(seed)
+    a, b, c = (random.normal(size=s).astype(dtype) for s in ((m, k), (k, n), (m, n)))
+    left, left_stride = padded(a, seed % 3, transposed[0])
+    right, right_stride = padded(b, seed % 2, transposed[1])
+    result, stride = padded(c, (seed + 1) % 3, False)
+    run_grid(
+        gemm, blocks, size, warp, seed,
+        [
+            m, n, k, left, left_stride, transposed[0], right, right_stride, transposed[1],
+            result, stride, accumulate,
+        ],
+    )  # fmt: skip
+    got = result.reshape(m, stride)
+    exact = a.astype(np.float64) @ b + (c if accumulate else 0)
+    np.testing.assert_allclose(got[:, :n], exact, rtol=0, atol=200 * np.finfo(dtype).eps)
+    assert np.isnan(got[:, n:]).all(), "wrote beside the result"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_products(seed):
+    random = np.random.default_rng(1000 + seed)
+    shape = tuple(int(x) for x in random.integers(1, 22, 3))
+    transposed = (seed & 1, seed >> 1 & 1)
+    blocks, warps = int(random.integers(1, 4)), int(random.integers(1, 5))
+    dtype = np.float32 if seed % 5 == 0 else np.float64
+    check(SMALL["gemm"], shape, transposed, seed >> 2 & 1, blocks, 2 * warps, 2, seed, dtype)
+
+
+@pytest.mark.parametrize(
+    ("shape", "bits"), [((16, 16, 5), 2), ((9, 3, 6), 1), ((3, 3, 6), 1), ((2, 2, 3), 0)]
+)
+def test_each_size_of_squares(shape, bits):
+    assert SMALL["choose"](shape[0], shape[1], 1) == bits
+    check(SMALL["gemm"], shape, (0, 1), 1, 1, 4, 2, 3)
+
+
+def test_the_sizes_of_a_device():
+    check(
+        bound(primitives(4, 4), functions=tiles.PARTS)["gemm"],
+        (70, 66, 18),
+        (1, 0),
+        0,
+        1,
+        64,
+        32,
+        0,
+    )
+
+
+@pytest.mark.parametrize("accumulate", [0, 1])
+def test_nothing_to_add_up(accumulate):
+    result = np.ones(6)
+    arguments = [2, 3, 0, np.zeros(1), 0, 0, np.zeros(1), 3, 0, result, 3, accumulate]
+    run_grid(SMALL["gemm"], 1, 2, 2, 0, arguments)
+    assert (result == accumulate).all()
+
+
+def test_one_product_after_another():
+    """The memory of a block is free for the next product."""
+
+    def two(tid, nth, size, n, a, b, c, d):
+        SMALL["gemm"](tid, nth, size, n, n, n, a, n, 0, b, n, 0, c, n, 0)
+        SMALL["gemm"](tid, nth, size, n, n, n, b, n, 0, a, n, 0, d, n, 0)
+
+    a, b = np.random.default_rng(0).normal(size=(2, 7, 7))
+    c, d = np.zeros(49), np.zeros(49)
+    run_grid(two, 2, 4, 2, 0, [7, a.reshape(-1), b.reshape(-1), c, d])
+    np.testing.assert_allclose(c.reshape(7, 7), a @ b)
+    np.testing.assert_allclose(d.reshape(7, 7), b @ a)
+
+
+def test_without_its_barrier_it_is_a_race():
+    unsafe = bound({**primitives(1, 1), "block_wait": lambda: None}, functions=tiles.PARTS)
+    with pytest.raises(Race):
+        check(unsafe["gemm"], (5, 5, 5), (0, 0), 0, 1, 4, 2, 0)
+
+
+def test_the_same_order_of_sums_in_all_tiles():
+    """So a product has the same bits however many blocks there are."""
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(17, 30)), random.normal(size=(30, 15))
+    results = []
+    for blocks in (1, 3, 20):
+        c = np.zeros(17 * 15)
+        arguments = [17, 15, 30, a.reshape(-1), 30, 0, b.reshape(-1), 15, 0, c, 15, 0]
+        run_grid(SMALL["gemm"], blocks, 4, 2, blocks, arguments)
+        results.append(c)
+    assert len({SMALL["choose"](17, 15, blocks) for blocks in (1, 3, 20)}) > 1
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
