@@ -5,15 +5,21 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+import codegen
+import symdiff as sd
 from codegen.build import build_numba
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'symdiff[cuda]'")
 
 from codegen.emit.spelling import SPELLING, External, Vector
 from codegen.gpu import mathematics, offline, special
+from codegen.gpu.device import running_on
 from codegen.gpu.special_functions import DEVICE_SPECIAL
+from codegen.gpu.stand_ins import Processor
+from symdiff.layers import Dense, Dropout, Sequential
 
 HEAD = """
 import numpy as np
@@ -150,6 +156,21 @@ def test_products(real, registers):
         width = {"float32": "v4.f32", "float64": "v2.f64"}[real]
         assert f"ld.shared.{width}" in result.ptx
         assert bool(result.wide) == (real == "float64")
+
+
+def test_a_step_keeps_no_addresses_from_phase_to_phase():
+    """A network with one hidden layer: half of a multiprocessor's threads can run."""
+    images, labels = sd.tensor("images", "n", 64), sd.tensor("labels", "n", dtype="int")
+    model = Sequential([Dense(32, activation="relu"), Dropout(0.2), Dense(10)])
+    loss = sd.losses.cross_entropy(model(images), labels)
+    trainer = codegen.Trainer(
+        loss, model.parameters, optimizer=sd.optimizers.Adam(), dtype="float32", target="cuda"
+    )
+    data = {images: np.zeros((60, 64)), labels: np.zeros(60, int)}
+    with running_on(Processor(1)):
+        trainer.fit(data, batch_size=50, epochs=1)
+    (result,) = compiled(trainer.source, ["sm_90"])
+    assert result.registers <= 128 and not result.wide
 
 
 FAULTY = (

@@ -53,8 +53,8 @@ NUMPY = {
 _NUMPY = re.compile(rf"\b(?:np|math)\.({'|'.join(NUMPY)})\(")
 
 RUNTIME = (
-    "WARP", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "integers", "wait",
-    "warp_add", "warp_maximum", "warp_minimum", "warp_wait",
+    "WARP", "anew", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "integers",
+    "wait", "warp_add", "warp_maximum", "warp_minimum", "warp_wait",
 )  # fmt: skip
 """What kernels import from ``codegen.gpu.runtime``."""
 
@@ -240,7 +240,9 @@ def _calls(walk: DeviceWalk, phases: Sequence[Phase], depth: int) -> list[str]:
             lines.append(f"{indent}for {loop.counter} in range({walk.text(loop.extent)}):")
             open_.append(loop)
         indent = INDENT * (depth + len(open_))
-        arguments = ", ".join([*THREAD, "status", *walk.arguments(phase)])
+        # or the compiler computes the addresses of all phases before the steps, and keeps them
+        thread = ["anew(tid)", *THREAD[1:]]
+        arguments = ", ".join([*thread, "status", *walk.arguments(phase)])
         lines.append(f"{indent}{phase.name}({arguments})")
         lines.append(f"{indent}wait(barrier, nth, size)")
     return lines

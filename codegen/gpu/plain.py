@@ -141,7 +141,8 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
         "codegen.gpu": {"special": plain_special},
         "codegen.gpu.runtime": {
             **primitives, **control.bound(primitives), "MOST_WARPS": control.MOST_WARPS,
-            "cuda": cuda, **dict.fromkeys(POINTERS, _same), "at": at, "shared_array": shared_array,
+            "cuda": cuda, **dict.fromkeys(POINTERS, _same), "anew": _same, "at": at,
+            "shared_array": shared_array,
         },
         "codegen.gpu.mathematics": {
             "np": np,

@@ -79,6 +79,10 @@ def shared_array(typing_context: Any, count: Any, like: Any) -> Any:
     return types.CPointer(dtype)(count, number), generate
 
 
+def _same(number: Any) -> Any:
+    return number
+
+
 @functools.cache
 def names() -> Mapping[str, Mapping[str, Any]]:
     """What the text of a kernel imports, by module."""
@@ -97,7 +101,7 @@ def names() -> Mapping[str, Mapping[str, Any]]:
         "codegen.gpu.runtime": {
             **primitives, **control.bound(primitives, compiled), "MOST_WARPS": 1, "cuda": cuda,
             **{name: getattr(runtime, name) for name in plain.POINTERS},
-            "shared_array": shared_array,
+            "anew": compiled(_same), "shared_array": shared_array,
         },
         "codegen.gpu.mathematics": {
             "np": np, **vector, "sin": np.sin, "cos": np.cos, "tan": np.tan,

@@ -18,10 +18,10 @@ from . import control
 from .control import MOST_WARPS, WARP
 
 __all__ = [
-    "MOST_WARPS", "WARP", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "cuda",
-    "exchange", "float32s", "float64s", "grid_wait", "integers", "maximum", "minimum", "naturals",
-    "scratch", "shared_array", "wait", "warp_add", "warp_maximum", "warp_minimum", "warp_wait",
-    "zero",
+    "MOST_WARPS", "WARP", "anew", "at", "block_add", "block_maximum", "block_minimum",
+    "block_wait", "cuda", "exchange", "float32s", "float64s", "grid_wait", "integers", "maximum",
+    "minimum", "naturals", "scratch", "shared_array", "wait", "warp_add", "warp_maximum",
+    "warp_minimum", "warp_wait", "zero",
 ]  # fmt: skip
 
 GLOBAL, SHARED = 1, 3
@@ -65,6 +65,23 @@ def at(typing_context: Any, pointer: Any, offset: Any) -> Any:
         return builder.gep(arguments[0], [arguments[1]], inbounds=True)
 
     return signature, generate
+
+
+@intrinsic
+def anew(typing_context: Any, number: Any) -> Any:
+    """The same whole number, of which the compiler knows nothing.
+
+    What depends on the thread stays where it stands in a loop. All phases of a step would have
+    their addresses computed before the first step, and keep them in registers: a small network of
+    convolutions took 240 in place of 94.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)])
+        copy = ir.InlineAsm(kind, "mov.b64 $0, $1;", "=l,l", side_effect=True)
+        return builder.call(copy, arguments)
+
+    return types.int64(types.int64), generate
 
 
 def _shared(context: Any, builder: Any, dtype: Any, count: int) -> Any:
