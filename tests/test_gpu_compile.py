@@ -173,6 +173,15 @@ def test_a_step_keeps_no_addresses_from_phase_to_phase():
     assert result.registers <= 128 and not result.wide
 
 
+def test_products_on_tensor_cores():
+    text = PRODUCT.format(real="float32", names="at").replace("gemm", "gemm_tf32")
+    for result in compiled(text):
+        assert result.registers <= 128 and result.shared <= 48 * 1024 and not result.wide
+        used = offline.instructions(result.ptx)
+        assert used["mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"] >= 4
+        assert used["cvt.rna.tf32.f32"] > 0
+
+
 FAULTY = (
     HEAD
     + """

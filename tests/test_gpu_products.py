@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from codegen.gpu import plain, tiles
-from codegen.gpu.control import bound
+from codegen.gpu import plain, tensor_cores, tiles
+from codegen.gpu.control import WARP, bound
 from codegen.gpu.memory import Race
-from codegen.gpu.scheduler import run_grid
+from codegen.gpu.scheduler import current, run_grid
 
 
 def primitives(side_bits, depth_bits):
@@ -15,6 +15,7 @@ def primitives(side_bits, depth_bits):
     part = depth * ((4 << side_bits) + tiles.PADDING)
     return {
         "block_wait": plain.block_wait,
+        "rounded": lambda x: x,
         "shared_array": plain.shared_array,
         "zero": lambda pointer: pointer.dtype.type(0),
         "SIDE_BITS": side_bits,
@@ -38,10 +39,14 @@ def padded(matrix, padding, transposed):
     return flat.reshape(-1), columns + padding
 
 
-def check(gemm, shape, transposed, accumulate, blocks, size, warp, seed, dtype=np.float64):
+def check(
+    gemm, shape, transposed, accumulate, blocks, size, warp, seed, dtype=np.float64, rounded=None
+):
     m, n, k = shape
     random = np.random.default_rng(seed)
     a, b, c = (random.normal(size=s).astype(dtype) for s in ((m, k), (k, n), (m, n)))
+    if rounded is not None:
+        a, b = rounded(a), rounded(b)
     left, left_stride = padded(a, seed % 3, transposed[0])
     right, right_stride = padded(b, seed % 2, transposed[1])
     result, stride = padded(c, (seed + 1) % 3, False)
@@ -130,3 +135,75 @@ def test_the_same_order_of_sums_in_all_tiles():
     assert len({SMALL["choose"](17, 15, blocks) for blocks in (1, 3, 20)}) > 1
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+# --- tensor cores ------------------------------------------------------------------------
+
+
+def to_tf32(x):
+    """Eleven digits: half of the last one is added to the bits, and what is below cut off."""
+    bits = np.asarray(x, np.float32).view(np.uint32) + np.uint32(0x1000)
+    return (bits & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def multiply_accumulate(c0, c1, c2, c3, *factors):
+    """The instruction, by numbers that all threads of a warp tell one another."""
+    place = current().tid % WARP
+    everyone = {place: factors}
+    for distance in range(1, WARP):
+        everyone[place ^ distance] = plain.exchange(factors, distance)
+    a, b = np.zeros((16, 8), np.float32), np.zeros((8, 8), np.float32)
+    for thread, (a0, a1, a2, a3, b0, b1) in everyone.items():
+        i, j = divmod(thread, 4)
+        a[i, j], a[i + 8, j], a[i, j + 4], a[i + 8, j + 4] = a0, a1, a2, a3
+        b[j, i], b[j + 4, i] = b0, b1
+    assert all((to_tf32(x) == x).all() for x in (a, b)), "operands must be rounded before"
+    i, j = divmod(place, 4)
+    left = a[[i, i, i + 8, i + 8]]
+    right = b[:, [2 * j, 2 * j + 1, 2 * j, 2 * j + 1]].T
+    return tuple(
+        np.float32(c) + x for c, x in zip((c0, c1, c2, c3), (left * right).sum(1), strict=True)
+    )
+
+
+def tensor(dropped=()):
+    names = {
+        **{
+            n: p for n, p in primitives(4, 4).items() if n in ("block_wait", "shared_array", "zero")
+        },
+        "multiply_accumulate": multiply_accumulate,
+        "rounded": lambda x: to_tf32(x)[()],
+        "same": lambda x: x,
+    }
+    return tensor_cores.bound({**names, **dict.fromkeys(dropped, lambda: None)})["gemm_tf32"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "transposed", "accumulate", "blocks", "size"),
+    [
+        ((64, 64, 8), (0, 0), 0, 1, 128),
+        ((70, 61, 19), (1, 0), 1, 1, 96),  # three warps, eight parts
+        ((61, 67, 9), (0, 1), 0, 2, 256),
+    ],
+)
+def test_tensor_cores(shape, transposed, accumulate, blocks, size):
+    assert tiles.choose(shape[0], shape[1], blocks) == 2
+    check(
+        tensor(), shape, transposed, accumulate, blocks, size, WARP, 1, np.float32, rounded=to_tf32
+    )
+
+
+def test_tensor_cores_round_their_operands():
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check(tensor(), (64, 64, 4), (0, 0), 0, 1, 256, WARP, 2, np.float32)
+
+
+def test_small_products_do_not_use_tensor_cores():
+    """They have all digits of float32."""
+    assert tiles.choose(20, 20, 4) < 2
+    check(tensor(), (20, 20, 5), (0, 0), 0, 4, 64, WARP, 3, np.float32)
+
+
+def test_tensor_cores_need_their_barrier():
+    with pytest.raises(Race):
+        check(tensor(["block_wait"]), (64, 64, 9), (0, 0), 0, 1, 128, WARP, 0, np.float32)

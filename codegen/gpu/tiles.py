@@ -18,6 +18,9 @@ shared_array = primitive("shared_array")
 zero = primitive("zero")
 """``zero(pointer)``: 0, of the type of the numbers there."""
 
+rounded = primitive("rounded")
+"""``rounded(x)``: what is multiplied in place of x."""
+
 SIDE_BITS = 4
 """Squares of a tile in a row of it, as a power of two."""
 
@@ -73,7 +76,7 @@ def load(
         if first + line < lines and start + p < k:
             place = (first + line) * stride + start + p
             value = matrix[place if along else (start + p) * stride + first + line]
-        memory[part + p * ((1 << tile) + PADDING) + line] = value
+        memory[part + p * ((1 << tile) + PADDING) + line] = rounded(value)
 
 
 def put(c: Any, place: int, inside: bool, value: Any, accumulate: int) -> None:
