@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import cuda
 from numba.cuda import cgutils, types
-from numba.cuda.extending import intrinsic
+from numba.cuda.extending import intrinsic, overload
 
 from .runtime import block_wait, shared_array, zero
 from .tensor_cores import bound
@@ -56,6 +57,29 @@ def _multiply_accumulate(
     return types.UniTuple(types.float32, 4)(*[types.float32] * 10), generate
 
 
+def _compiled(function: Callable[..., Any]) -> Any:
+    """A function for devices; of a product, one for each type of its matrices.
+
+    A dispatcher would compile another one for each product of a kernel: its sizes are literals,
+    and these have types of their own. An overload is tried with plain integers first.
+    """
+    if function.__name__ not in ("gemm", "gemm_tf32"):
+        return cuda.jit(device=True)(function)
+
+    def product(*arguments: Any) -> None:
+        raise NotImplementedError(f"{function.__name__} belongs to kernels")
+
+    def choose(  # type: ignore[no-untyped-def]  # numba-cuda compares the signatures
+        tid, nth, size, m, n, k, a, a_stride, a_transposed, b, b_stride, b_transposed,
+        c, c_stride, accumulate,
+    ):  # fmt: skip
+        return function
+
+    product.__name__, product.__doc__ = function.__name__, function.__doc__
+    overload(product, target="cuda")(choose)
+    return product
+
+
 _products = bound(
     {
         "block_wait": block_wait,
@@ -65,6 +89,6 @@ _products = bound(
         "shared_array": shared_array,
         "zero": zero,
     },
-    cuda.jit(device=True),
+    _compiled,
 )
 gemm, gemm_tf32 = _products["gemm"], _products["gemm_tf32"]

@@ -40,6 +40,11 @@ PART = DEPTH * WIDTH
 MEMORY = 4 * PART
 
 
+def tile_memory(c: Any) -> Any:
+    """Memory of the block for parts of the operands: the same for all products."""
+    return shared_array(MEMORY, c)
+
+
 def put_four(
     c: Any, c_stride: int, row: int, column: int, m: int, n: int,
     c0: Any, c1: Any, c2: Any, c3: Any, accumulate: int,
@@ -63,7 +68,7 @@ def gemm_tf32(
     Where the blocks would not all have a tile of this size, it is ``tiles.gemm`` itself.
     """
     if choose(m, n, nth // size) == 2:
-        memory = shared_array(MEMORY, c)
+        memory = tile_memory(c)
         across = (n + (1 << TILE_BITS) - 1) >> TILE_BITS
         down = (m + (1 << TILE_BITS) - 1) >> TILE_BITS
         lane = tid % size
@@ -135,9 +140,12 @@ def bound(
 ) -> dict[str, Any]:
     """``gemm_tf32``, and ``gemm`` of ``tiles``, with their primitives.
 
-    ``rounded`` is one of them: a float32 number as TF32. ``compiled`` is done to each function.
+    Two of them are ``rounded``, a float32 number as TF32, and ``same``, the number itself.
+    ``compiled`` is done to each function.
     """
-    whole = control.bound(primitives | {"rounded": primitives["same"]}, compiled, tiles.PARTS)
-    padded = control.bound(primitives | {"PADDING": PADDING}, compiled, (tiles.load,))
-    found = control.bound({**primitives, **whole, **padded}, compiled, (put_four, gemm_tf32))
+    whole = control.bound({**primitives, "rounded": primitives["same"]}, compiled, tiles.PARTS)
+    padded = control.bound({**primitives, "PADDING": PADDING}, compiled, (tiles.load,))
+    found = control.bound(
+        {**primitives, **whole, **padded}, compiled, (tile_memory, put_four, gemm_tf32)
+    )
     return whole | found

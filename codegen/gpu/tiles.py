@@ -99,6 +99,11 @@ def put_row(
         put(c, place + 3, left > 3, c3, accumulate)
 
 
+def tile_memory(c: Any) -> Any:
+    """Memory of the block for parts of the operands: the same for all products."""
+    return shared_array(MEMORY, c)
+
+
 def gemm(
     tid: int, nth: int, size: int, m: int, n: int, k: int,
     a: Any, a_stride: int, a_transposed: int, b: Any, b_stride: int, b_transposed: int,
@@ -109,7 +114,7 @@ def gemm(
     All threads of the grid call it. What other blocks wrote into a and b must have been waited
     for, and c must be waited for by who reads it elsewhere.
     """
-    memory = shared_array(MEMORY, c)
+    memory = tile_memory(c)
     bits = choose(m, n, nth // size)
     tile = SIDE_BITS + bits
     across = (n + (1 << tile) - 1) >> tile
@@ -207,5 +212,5 @@ def gemm(
                 put_row(c, place, left, below > 3, c30, c31, c32, c33, accumulate)
 
 
-PARTS = (steps, choose, load, put, put_row, gemm)
+PARTS = (steps, choose, load, tile_memory, put, put_row, gemm)
 """Each function after those that it calls."""
