@@ -199,12 +199,13 @@ def _exchange(group: Group) -> None:
     """Give each thread of a warp the number of its partner."""
     distances = {thread.offer[1] for thread in group.threads}
     (distance, *others) = distances
-    kinds = {type(thread.offer[0]) for thread in group.threads}
+    # a literal that no round of a loop has changed is a number of Python's
+    kinds = {np.result_type(thread.offer[0]) for thread in group.threads}
     if others or not 0 < distance < len(group.threads) or len(kinds) > 1:
         raise Divergence(
             f"exchange in {_called(group.threads[0].trail)}: all threads of a warp must give "
             f"numbers of one type and the same distance, from 1 to {len(group.threads) - 1}; got "
-            f"types {', '.join(sorted(k.__name__ for k in kinds))}, distances {sorted(distances)}"
+            f"types {', '.join(sorted(k.name for k in kinds))}, distances {sorted(distances)}"
         )
     for place, thread in enumerate(group.threads):
         thread.received = group.threads[place ^ distance].offer[0]

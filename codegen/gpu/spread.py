@@ -301,9 +301,10 @@ class Spreader:
             return ready
         if piece.nest is None:
             body = self._team_body(piece.body)
-            if body is None:
+            team = "thread" if body is None else self._team(1, body)
+            if body is None or team == "thread":
                 return Spread([], [], "thread", piece.body, place=place)
-            return Spread([], [], self._team(1, body), body, place=place)
+            return Spread([], [], team, body, place=place)
         own = piece.nest
         counters = [loop.counter for loop in own.parallel]
         formula = piece.body[0].formula if isinstance(piece.body[0], Loop) else ""
@@ -413,7 +414,9 @@ class Spreader:
         result: list[_Piece] = []
         left: list[Statement] = []
         for s in rest:
-            part = self._part(s, counters, extents, indices) if isinstance(s, Loop) else None
+            part = None
+            if isinstance(s, Loop) and not any(_meet(Summary(t), Summary(s)) for t in left):
+                part = self._part(s, counters, extents, indices)
             if part is None:
                 left.append(s)
                 continue
