@@ -173,20 +173,22 @@ class _Check:
         """Loops of which each thread runs a part: what it writes is nobody else's."""
         for extent in s.extents:
             self.expression(extent)
+        outer = self.spread_counters
         if isinstance(s, Lanes) and s.part is not None:
-            self.expression(s.part[0])
+            number = s.part[0]
+            self.expression(number)
+            # teams with other numbers have other indices of these loops
+            outer = [c for c in outer if not _is_counter(number, [c])]
         for counter in s.counters:
             if counter in self.counters or counter in self.bound or counter in self.sizes:
                 self.fail(f"the counter {counter} is in use where a loop begins")
         self.counters += s.counters
-        outside = self.spread_counters
-        parts = {s.part[0]} if isinstance(s, Lanes) and s.part is not None else set()
-        self.spread_counters = [c for c in outside if Var(c, "int") not in parts] + s.counters
+        kept, self.spread_counters = self.spread_counters, [*outer, *s.counters]
         for buffer in s.sums if isinstance(s, Lanes) else ():
             if buffer not in self.written:
                 self.fail(f"the sum {buffer} has no start")
         self.body(s.body)
-        self.spread_counters = outside
+        self.spread_counters = kept
         if s.counters:
             del self.counters[-len(s.counters) :]
 

@@ -1,0 +1,59 @@
+"""Runs what is compiled for a device: on stand-ins for one, and on a GPU where that is asked for."""
+
+import contextlib
+import functools
+
+import pytest
+
+import codegen
+from codegen.gpu import fuse, spread
+from codegen.gpu.device import running_on
+from codegen.gpu.stand_ins import Processor
+
+DEVICES = {
+    "processor": lambda: running_on(Processor(2)),
+    "gpu": contextlib.nullcontext,
+}
+"""Where kernels run: with ``-m gpu`` the same tests run on a GPU."""
+
+NEVER = 1 << 40
+
+MARKED = [pytest.param("processor"), pytest.param("gpu", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=MARKED)
+def on_a_device(request):
+    """Kernels for a device run on threads of the processor, or on a GPU."""
+    with DEVICES[request.param]():
+        yield request.param
+
+
+@pytest.fixture
+def for_a_device(on_a_device, monkeypatch):
+    """All that a test compiles is for a device."""
+    for name in ("Trainer", "compile"):
+        monkeypatch.setattr(codegen, name, functools.partial(getattr(codegen, name), target="cuda"))
+
+
+PATHS = {
+    "sums in parts by blocks": {},
+    "sums in parts by threads": {"WARP_ROUNDS": 1},
+    "blocks": {"SPLIT_ROUNDS": NEVER},
+    "warps": {"SPLIT_ROUNDS": NEVER, "BLOCK_ROUNDS": NEVER},
+    "threads": {"SPLIT_ROUNDS": NEVER, "BLOCK_ROUNDS": NEVER, "WARP_ROUNDS": NEVER},
+    "loops joined": {"MANY": 1},
+    "loops apart": {"LIGHT": 0},
+}
+"""What else to make of loops of a few rounds, by what they become."""
+
+SMALL = {"SPLIT_ROUNDS": 6, "PARTS": 3, "WARP_ROUNDS": 2, "BLOCK_ROUNDS": 3, "REPEATED_WORK": 2}
+"""So that loops of a few rounds are divided as long ones are."""
+
+GRIDS = [(2, 4, 2), (1, 6, 2), (3, 8, 4)]
+"""Blocks, threads of each, threads of a warp."""
+
+
+def divide_small_loops(monkeypatch, path):
+    """Let tiny sizes take a path that large ones take."""
+    for name, value in {**SMALL, **PATHS[path]}.items():
+        monkeypatch.setattr(fuse if name in ("LIGHT", "MANY") else spread, name, value)
