@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 
-from .loop_ir import Gemm, Note, Phase, statements
+from .loop_ir import Gemm, Note, Phase, Spread, statements
 
 KINDS = {
     "rows": "by rows, each thread some chunks",
@@ -13,8 +13,16 @@ KINDS = {
     "combine": "sums of the chunks, in fixed order",
     "shared": "divided among threads by the first axis of the results",
     "step": "forward, backward and update in one loop body, on one thread",
+    "spread": "divided among teams of threads of a device",
 }
 """What the kinds of phases mean to a reader."""
+
+TEAMS = {
+    "thread": ("a thread for each index", "there are many, or each has little to do"),
+    "warp": ("a warp for each index", "the loops inside are long enough to share"),
+    "block": ("a block for each index", "there are few, and the loops inside are long"),
+}
+"""What teams do, and why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,14 @@ class ScheduleReport:
         """Add a phase with what the passes noted."""
         products = sum(isinstance(s, Gemm) for s in statements(phase.body))
         notes = list(phase.notes)
-        if products:
+        for team, (what, why) in TEAMS.items():
+            loops = sum(isinstance(s, Spread) and s.team == team and bool(s.counters)
+                        for s in phase.body)  # fmt: skip
+            if loops:
+                notes.append(Note(f"{loops} {'loop' if loops == 1 else 'loops'}, {what}", why))
+        if products and phase.kind == "spread":
+            notes.append(Note(f"{products} by tiles in the memory of blocks", "they are wide"))
+        elif products:
             word = "product" if products == 1 else "products"
             notes.append(
                 Note(f"{products} {word} by vector kernels", "each has work for many registers")

@@ -486,7 +486,17 @@ class Trainer:
         Profile
             Prints as a table: for one thread and for all, each phase with the share that it
             reaches of this machine's peaks, which are measured, and with what bounds it.
+
+        Raises
+        ------
+        InvalidArgument
+            Where the trainer is for a GPU.
         """
+        if self._options.on_device:
+            raise InvalidArgument(
+                "profile measures threads of the processor: train with target='cpu' for it; on a "
+                "GPU NVIDIA's nsys and ncu measure kernels"
+            )
         kept = {k: v for k, v in self.__dict__.items() if k not in ("_kernels", "_graphs")}
         try:
             bound = self._bind(data if data is not None else {})

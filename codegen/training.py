@@ -23,7 +23,7 @@ from .emit.cpu import Program, training_source
 from .emit.walk import Walk
 from .gpu.device import device, plain_device
 from .gpu.orders import Orders
-from .gpu.shape import shape_of
+from .gpu.shape import Shape, shape_of
 from .kernel import (
     MOST_CHUNKS,
     RESERVED,
@@ -155,6 +155,8 @@ class Shares:
     threads : int
     work : float
         Operations of a step, about.
+    shape : Shape or None
+        What a launch on a device asks for.
     """
 
     rows: int
@@ -162,6 +164,7 @@ class Shares:
     grain: int
     threads: int
     work: float
+    shape: Shape | None = None
 
 
 class TrainingKernel:
@@ -286,6 +289,15 @@ class TrainingKernel:
     def schedule(self, run: Shares) -> ScheduleReport:
         """What was decided for this kernel in a run, and why."""
         report = ScheduleReport()
+        if run.shape is not None:
+            report.add(
+                "one block" if run.shape.single else "all blocks that fit on the device at once",
+                f"the widest phase uses {number(run.shape.threads)} threads, and a step is about "
+                f"{number(run.work)} operations",
+            )
+            for phase in self.phases:
+                report.add_phase(phase)
+            return report
         if self.rows is not None:
             chunks = run.chunks
             report.add(
@@ -304,7 +316,7 @@ class TrainingKernel:
             )
         if self._short_tail:
             report.add("one thread after the rows", "there are few sums and parameters")
-        for phase in (*self.forward.phases, *self.update.phases, *self._average):
+        for phase in self.phases:
             report.add_phase(phase)
         return report
 
@@ -503,7 +515,7 @@ class DeviceRun:
         self._barrier = self._device.upload(np.zeros(16, np.int64))
         self._orders = Orders()
         work = largest_batch * kernel._work + values["parameters_count"] * UPDATE_COST
-        self.shares = Shares(largest_batch, 1, 1, 1, work)
+        self.shares = Shares(largest_batch, 1, 1, 1, work, self._shape)
 
     def __call__(
         self,

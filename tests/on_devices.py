@@ -6,7 +6,7 @@ import functools
 import pytest
 
 import codegen
-from codegen.gpu import fuse, spread
+from codegen.gpu import fuse, passes, spread
 from codegen.gpu.device import running_on
 from codegen.gpu.stand_ins import Processor
 
@@ -43,6 +43,7 @@ PATHS = {
     "threads": {"SPLIT_ROUNDS": NEVER, "BLOCK_ROUNDS": NEVER, "WARP_ROUNDS": NEVER},
     "loops joined": {"MANY": 1},
     "loops apart": {"LIGHT": 0},
+    "products by tiles": {"PRODUCT_WORK": 1, "NARROW": 1},
 }
 """What else to make of loops of a few rounds, by what they become."""
 
@@ -56,4 +57,5 @@ GRIDS = [(2, 4, 2), (1, 6, 2), (3, 8, 4)]
 def divide_small_loops(monkeypatch, path):
     """Let tiny sizes take a path that large ones take."""
     for name, value in {**SMALL, **PATHS[path]}.items():
-        monkeypatch.setattr(fuse if name in ("LIGHT", "MANY") else spread, name, value)
+        (module,) = (m for m in (fuse, passes, spread) if hasattr(m, name))
+        monkeypatch.setattr(module, name, value)

@@ -16,6 +16,26 @@ SCALAR = {*NUMPY, *CIRCULAR}
 
 _SAME = ("add", "maximum", "minimum")
 _IMPORT = re.compile(r"^from codegen\.gpu\.(\w+) import (.*)$", re.MULTILINE)
+PRODUCT = '''
+
+@compiler.helper
+def gemm(
+    tid, nth, size, m, n, k, a, a_stride, a_transposed, b, b_stride, b_transposed, c, c_stride,
+    accumulate,
+):
+    for element in range(tid, m * n, nth):
+        i = element // n
+        j = element % n
+        total = real(0)
+        for p in range(k):
+            left = a[p * a_stride + i] if a_transposed else a[i * a_stride + p]
+            right = b[j * b_stride + p] if b_transposed else b[p * b_stride + j]
+            total += left * right
+        place = i * c_stride + j
+        c[place] = c[place] + total if accumulate else total
+'''
+"""What a product by tiles means."""
+
 _DEVICE = re.compile(r"@cuda\.jit\(device=True\)\ndef (\w+)\((\w*)")
 _ENTRY = re.compile(r"@cuda\.jit\ndef run\((.*)\):\n((?:    .*\n)+)")
 
@@ -34,6 +54,8 @@ def processor_source(source: str) -> str:
             return f"from codegen.vector_math import {', '.join(vectors)}" if vectors else ""
         if module == "special":
             return match[0]
+        if module == "products":
+            return ""
         kept = ["at"] if "at" in imported else []
         return (
             f"from codegen.runtime import Compiler, {', '.join([*kept, 'integers'])}, "
@@ -51,6 +73,8 @@ def processor_source(source: str) -> str:
     for n in ("warp", "block"):
         lines += ["", "", "@compiler.helper", f"def {n}_wait():", "    pass"]
     lines += ["", "", "@compiler.helper", "def wait(barrier, nth, size):", "    meet(barrier, nth)"]
+    if "from codegen.gpu.products import gemm" in source:
+        lines.append(PRODUCT.rstrip())
     marker = f"real = np.{real}\n"
     text = text.replace(marker, marker + "\n".join(lines) + "\n", 1)
 
