@@ -27,6 +27,7 @@ from .printing.derivation import (
 from .printing.drawing import Drawing, draw
 from .reordering import Reordering, reorder
 from .rewrite import Applied, algebra
+from .second_order import hessian_nodes
 from .shapes import Shape, Size
 from .steps import Name, Naming, choose, fold
 
@@ -84,11 +85,14 @@ class Derivation:
         The stability rewrites: ``(rule, node before, node after)``.
     reordering : Reordering or None
         The products that a kernel computes in another order, see :meth:`in_cheapest_order`.
+    hessian_nodes : dict
+        ``{(symbol, symbol): Node}``, empty without :meth:`with_hessian`.
     """
 
     def __init__(self, loss: Any, parameters: tuple[sp.Symbol, ...]) -> None:
         self.loss = as_expression(loss)
         self.reordering: Reordering | None = None
+        self.hessian_nodes: dict[tuple[sp.Symbol, sp.Symbol], Node] = {}
         self.applied: Applied = []
         self.loss_node = loss_node(loss, self.applied)
         nodes, _ = parameter_nodes(list(parameters), [self.loss_node])
@@ -104,10 +108,8 @@ class Derivation:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        made = derive, (self.loss, list(self.parameters))
-        if self.reordering is None:
-            return made
-        return _reordered, (*made[1], self.reordering.rows, self.reordering.sizes)
+        ordered = self.reordering and (self.reordering.rows, self.reordering.sizes)
+        return _again, (self.loss, list(self.parameters), ordered, bool(self.hessian_nodes))
 
     def in_cheapest_order(
         self, rows: Any = None, sizes: Mapping[Size, int] | None = None
@@ -133,8 +135,37 @@ class Derivation:
         if isinstance(rows, str):
             rows = Size(rows)
         result = Derivation(self.loss, self.parameters)
+        result.hessian_nodes = self.hessian_nodes
         roots = [result.loss_node, *result.gradient_nodes.values()]
         result.reordering = reorder(roots, rows, sizes)
+        return result
+
+    def with_hessian(self) -> Derivation:
+        """The same derivation with the second derivatives, each pair of parameters once.
+
+        Examples
+        --------
+        >>> import symdiff as sd
+        >>> from symdiff.derivation import derive
+        >>> X, w, y = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("y", "n")
+        >>> print(derive(sd.sum((X @ w - y) ** 2), w).with_hessian())
+        forward
+          r = Xw − y         (n,)
+          L = ‖r‖²             ()
+        <BLANKLINE>
+        gradients
+          ∂L/∂w = 2Xᵀr       (3,)
+        <BLANKLINE>
+        second derivatives
+          ∂²L/∂w∂w = 2XᵀX  (3, 3)
+        """
+        result = Derivation(self.loss, self.parameters)
+        result.reordering = self.reordering
+        nodes, _ = parameter_nodes(list(self.parameters), [result.loss_node])
+        blocks = hessian_nodes(result.loss_node, nodes)
+        for i, one in enumerate(self.parameters):
+            for j, other in enumerate(self.parameters[i:], i):
+                result.hessian_nodes[one, other] = blocks[i][j]
         return result
 
     @cached_property
@@ -142,7 +173,7 @@ class Derivation:
         """The nodes that are steps, and their names."""
         return choose(
             self.loss_node,
-            list(self.gradient_nodes.values()),
+            [*self.gradient_nodes.values(), *self.hessian_nodes.values()],
             self.adjoint_nodes,
             [after for _, _, after in self.applied],
             self.parameters,
@@ -267,8 +298,12 @@ def _counted(nodes: Iterable[Node]) -> dict[str, int]:
     return dict(Counter(n.operation for n in nodes if n.row.kind != "leaf").most_common())
 
 
-def _reordered(loss: Any, wrt: Any, rows: Any, sizes: Mapping[Size, int]) -> Derivation:
-    return derive(loss, wrt).in_cheapest_order(rows, sizes)
+def _again(
+    loss: Any, wrt: Any, ordered: tuple[Any, Mapping[Size, int]] | None, hessian: bool
+) -> Derivation:
+    made = derive(loss, wrt)
+    made = made.with_hessian() if hessian else made
+    return made.in_cheapest_order(*ordered) if ordered else made
 
 
 def derive(loss: Any, wrt: Any) -> Derivation:

@@ -184,7 +184,11 @@ def hessian(loss: Any, w: Any) -> Any:
     """
     root = loss_node(loss)
     nodes, single = parameter_nodes(w, [root])
-    gradients, _ = pullback(root, number(1), nodes)
-    rows = [[jacobian_node(g, n) for n in nodes] for g in algebra(gradients)]
-    results = [to_sympy(algebra(row)) for row in rows]
+    results = [to_sympy(row) for row in hessian_nodes(root, nodes)]
     return results[0][0] if single else results
+
+
+def hessian_nodes(root: Node, nodes: Sequence[Node]) -> list[list[Node]]:
+    """The blocks of second derivatives of a loss, a row for each symbol."""
+    gradients, _ = pullback(root, number(1), nodes)
+    return [algebra([jacobian_node(g, n) for n in nodes]) for g in algebra(gradients)]

@@ -504,3 +504,23 @@ def test_a_network_of_50_layers_costs_and_prints_linearly():
     derivation = derive(*network(50))
     assert len([s for s in derivation.steps if s.of is not None]) == 50
     assert str(derivation).count("\n") < 320
+
+
+def test_second_derivatives_share_the_names_of_the_first():
+    X, w, y = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("y", "n")
+    b = sd.tensor("b")
+    plain = sd.derive(sd.losses.binary_cross_entropy(X @ w + b, y), [w, b])
+    d = plain.with_hessian()
+    assert not plain.hessian_nodes and list(d.hessian_nodes) == [(w, w), (w, b), (b, b)]
+    assert "σ(z)" in str(d) and str(d).count("Xw") == 1
+    for made in (pickle.loads(pickle.dumps(d)), d.in_cheapest_order("n")):
+        assert str(made).startswith(str(d)) and list(made.hessian_nodes) == list(d.hessian_nodes)
+
+    random = np.random.default_rng(0)
+    values = {X: random.normal(size=(5, 3)), w: random.normal(size=3), b: 0.3, y: random.random(5)}
+    s = 1 / (1 + np.exp(-(values[X] @ values[w] + 0.3)))
+    slope = s * (1 - s) / 5
+    expected = [(values[X].T * slope) @ values[X], values[X].T @ slope, slope.sum()]
+    for node, block in zip(d.hessian_nodes.values(), expected, strict=True):
+        result = sd.evaluate(to_sympy([node])[0], values)
+        np.testing.assert_allclose(result, block, rtol=1e-12)

@@ -51,13 +51,22 @@ def derivation_text(derivation: Derivation) -> str:
         (f"∂{_loss(derivation)}/∂{_shown(page, s)} = {page.text(node)}", node.shape)
         for s, node in derivation.gradient_nodes.items()
     ]
-    rows = aligned([*forward, *backward, *gradients])
+    seconds = [
+        (
+            f"∂²{_loss(derivation)}/∂{_shown(page, one)}∂{_shown(page, other)} = {page.text(node)}",
+            node.shape,
+        )
+        for (one, other), node in derivation.hessian_nodes.items()
+    ]
+    rows = aligned([*forward, *backward, *gradients, *seconds])
     first, second = len(forward), len(forward) + len(backward)
+    third = second + len(gradients)
     blocks = [
         ("forward", rows[:first]),
         ("rewritten for stability", _rewritten(page, derivation)),
         ("backward", rows[first:second]),
-        ("gradients", rows[second:]),
+        ("gradients", rows[second:third]),
+        ("second derivatives", rows[third:]),
         _reordered(page, derivation),
     ]
     return "\n\n".join("\n".join([title, *lines]) for title, lines in blocks if lines)
@@ -277,6 +286,10 @@ def derivation_latex(derivation: Derivation) -> str:
     for symbol, node in derivation.gradient_nodes.items():
         below = page.text(to_graph(symbol))
         derivative_text = rf"\frac{{\partial {loss}}}{{\partial {below}}}"
+        lines.append(f"{derivative_text} &= {page.text(node)} && {_space(node)}")
+    for pair, node in derivation.hessian_nodes.items():
+        below = r" \, ".join(rf"\partial {page.text(to_graph(s))}" for s in pair)
+        derivative_text = rf"\frac{{\partial^{{2}} {loss}}}{{{below}}}"
         lines.append(f"{derivative_text} &= {page.text(node)} && {_space(node)}")
     joined = " \\\\\n".join(lines)
     return f"\\begin{{aligned}}\n{joined}\n\\end{{aligned}}"

@@ -1,0 +1,6 @@
+"""``python -m codegen`` is ``symdiff``."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

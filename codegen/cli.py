@@ -1,0 +1,270 @@
+"""The command line: ``symdiff gradient EXPRESSION …`` and ``symdiff demo``.
+
+Expressions are read by :func:`symdiff.parse`, which has no way from text to Python: nothing that
+a user types is run. The exit status is 0, 1 where an expression is refused (or a device is not
+there), and 2 where the command is not understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+import symdiff as sd
+from symdiff.bridge import to_graph
+from symdiff.graph import leaves
+
+from .function import compile
+
+__all__ = ["FORMATS", "Request", "main"]
+
+SHOWN = 100
+"""Characters of an expression that an error shows."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``symdiff gradient`` was asked for.
+
+    Attributes
+    ----------
+    loss : sympy.Expr
+    parameters : list of Symbol
+        Those to differentiate by, in order.
+    inputs : list of Symbol
+        The symbols of the loss and the declared ones, which are the arguments of a kernel.
+    hessian : bool
+        Whether second derivatives are wanted, too.
+    dtype : str
+    """
+
+    loss: Any
+    parameters: list[Any]
+    inputs: list[Any]
+    hessian: bool = False
+    dtype: str = "float64"
+
+    def derivation(self) -> sd.Derivation:
+        """The gradient in named steps."""
+        made = sd.derive(self.loss, self.parameters)
+        return made.with_hessian() if self.hessian else made
+
+    def kernel(self, target: str) -> str:
+        """The text of the kernel of loss, gradients, and second derivatives of each pair."""
+        results = [self.loss, *sd.gradient(self.loss, self.parameters)]
+        if self.hessian:
+            for number, row in enumerate(sd.hessian(self.loss, self.parameters)):
+                results += row[number:]
+        return compile(results, inputs=self.inputs, dtype=self.dtype, target=target).source
+
+
+FORMATS: dict[str, Callable[[Request], str]] = {
+    "text": lambda request: str(request.derivation()),
+    "latex": lambda request: request.derivation().latex(),
+    "python": lambda request: request.kernel("cpu"),
+    "numba": lambda request: request.kernel("cpu"),
+    "cuda": lambda request: request.kernel("cuda"),
+}
+"""THE table of what ``--format`` may be, and what writes it."""
+
+
+# --- symdiff gradient --------------------------------------------------------------------
+
+
+def _add_gradient(commands: Any) -> None:
+    parser = commands.add_parser(
+        "gradient",
+        help="the gradient of an expression: as formulas, or as a kernel that computes it",
+        allow_abbrev=False,
+        epilog='for example: symdiff gradient "sum((X @ w - y)**2)" --shape X=n,d --shape w=d'
+        " --shape y=n --wrt w",
+    )
+    parser.add_argument(
+        "expression", help="a scalar, in NumPy's notation: @ is the matrix product; see sd.parse"
+    )
+    parser.add_argument(
+        "--shape", action="append", default=[], metavar="NAME=SIZE,…",
+        help="a tensor, each size a number or a name; NAME=n:int for integers such as labels. "
+        "Names without a shape are scalars",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wrt", action="append", required=True, metavar="NAME,…",
+        help="differentiate with respect to these",
+    )  # fmt: skip
+    parser.add_argument("--hessian", action="store_true", help="second derivatives, too")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text",
+        help="text and latex are formulas in named steps, python and numba the kernel for the "
+        "processor, cuda that for a GPU, which need not be there (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64",
+        help="the numbers of a kernel (default: %(default)s)",
+    )  # fmt: skip
+    parser.set_defaults(run=_gradient, usage_error=parser.error)
+
+
+def _gradient(options: argparse.Namespace) -> str:
+    text = options.expression.strip()
+    tensors = _tensors(options)
+    loss = sd.parse(text, **tensors)
+    try:
+        known = tensors | {
+            str(s): s for s in sorted((n.attributes[0] for n in leaves([to_graph(loss)])), key=str)
+        }
+        parameters = [_parameter(n, known, options) for w in options.wrt for n in w.split(",")]
+        request = Request(
+            loss, list(dict.fromkeys(parameters)), list(known.values()), options.hessian,
+            options.dtype,
+        )  # fmt: skip
+        return FORMATS[options.format](request)
+    except sd.SymdiffError as error:  # of the whole expression
+        shown = "".join(c if c.isprintable() else " " for c in text)
+        shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
+        error.args = (f"{error}\n    {shown}\n    ^{'~' * (len(shown) - 1)}", *error.args[1:])
+        raise
+
+
+def _tensors(options: argparse.Namespace) -> dict[str, Any]:
+    """The declared symbols by name."""
+    result: dict[str, Any] = {}
+    for declaration in options.shape:
+        found = re.fullmatch(r"\s*(\w+)\s*=([^:=]*)(?::\s*(real|int|bool))?\s*", declaration)
+        if found is None or not found[1].isidentifier():
+            options.usage_error(
+                f"--shape {declaration}: write NAME=SIZE,SIZE such as X=n,3, and NAME=n:int for "
+                "integers"
+            )
+        assert found is not None
+        name, sizes, dtype = found[1], found[2].strip(), found[3] or "real"
+        if name in result:
+            options.usage_error(f"--shape gives {name} twice")
+        if not sizes and dtype == "real":
+            result[name] = sp.Symbol(name)
+            continue
+        entries = [_size(entry.strip(), declaration, options) for entry in sizes.split(",")]
+        try:
+            result[name] = sd.tensor(name, *(entries if sizes else []), dtype=dtype)
+        except sd.SymdiffError as error:
+            options.usage_error(f"--shape {declaration}: {error}")
+    return result
+
+
+def _size(entry: str, declaration: str, options: argparse.Namespace) -> int | str:
+    if re.fullmatch(r"[0-9]{1,15}", entry):
+        return int(entry)
+    if entry and not entry.isidentifier():
+        options.usage_error(f"--shape {declaration}: {entry!r} is neither a number nor a name")
+    elif not entry and declaration.partition("=")[2].strip():
+        options.usage_error(f"--shape {declaration}: a size is missing beside a comma")
+    return entry
+
+
+def _parameter(name: str, known: dict[str, Any], options: argparse.Namespace) -> Any:
+    name = name.strip()
+    if name not in known:
+        options.usage_error(
+            f"--wrt {name}: the expression has no such symbol; there are {', '.join(known)}"
+            if known
+            else f"--wrt {name}: the expression has no symbols"
+        )
+    return known[name]
+
+
+# --- symdiff demo ------------------------------------------------------------------------
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo", help="train a small network: its formulas, and what it learns", allow_abbrev=False
+    )
+    parser.add_argument("--target", choices=("cpu", "cuda"), default="cpu", help="where it trains")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument("--seed", type=int, default=0, help="of the data and of the start")
+    parser.set_defaults(run=_demo, usage_error=parser.error)
+
+
+def _demo(options: argparse.Namespace) -> str:
+    from .demo import report
+
+    if options.seed < 0:
+        options.usage_error("--seed: write a number from 0 on")
+    return report(options.target, options.dtype, options.seed)
+
+
+# --- all commands ------------------------------------------------------------------------
+
+COMMANDS = (_add_gradient, _add_demo)
+"""THE table of commands: each adds its parser, whose ``run`` gives the text that is printed."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="symdiff", description="Symbolic gradients that are read and run.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in COMMANDS:
+        add(commands)
+    return parser
+
+
+def _protected(argument: str) -> str:
+    """An expression that begins with a minus sign, so that it is not taken for an option."""
+    return f" {argument}" if re.match(r"-[^-]", argument) and argument != "-h" else argument
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the process if not given.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 1 where an expression is refused. A command that is not understood
+        raises ``SystemExit(2)``.
+
+    Examples
+    --------
+    >>> main(["gradient", "sum((X @ w - y)**2)", "--shape", "X=n,3", "--shape", "w=3",
+    ...       "--shape", "y=n", "--wrt", "w"])
+    forward
+      r = Xw − y     (n,)
+      L = ‖r‖²         ()
+    <BLANKLINE>
+    gradients
+      ∂L/∂w = 2Xᵀr   (3,)
+    0
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    _let_print(sys.stdout)
+    _let_print(sys.stderr)
+    options = _parser().parse_args([_protected(a) for a in given])
+    try:
+        print(options.run(options))
+        sys.stdout.flush()
+    except sd.SymdiffError as error:
+        print(f"symdiff: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who reads has seen enough; nothing is to be written at exit, either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _let_print(stream: Any) -> None:
+    """Let a stream write what its encoding lacks as an escape."""
+    if not str(getattr(stream, "encoding", None) or "utf").lower().startswith("utf"):
+        stream.reconfigure(errors="backslashreplace")
