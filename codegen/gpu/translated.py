@@ -16,7 +16,7 @@ SCALAR = {*NUMPY, *CIRCULAR}
 
 _SAME = ("add", "maximum", "minimum")
 _IMPORT = re.compile(r"^from codegen\.gpu\.(\w+) import (.*)$", re.MULTILINE)
-PRODUCT = '''
+PRODUCT = """
 
 @compiler.helper
 def gemm(
@@ -33,7 +33,7 @@ def gemm(
             total += left * right
         place = i * c_stride + j
         c[place] = c[place] + total if accumulate else total
-'''
+"""
 """What a product by tiles means."""
 
 _DEVICE = re.compile(r"@cuda\.jit\(device=True\)\ndef (\w+)\((\w*)")
