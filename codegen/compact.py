@@ -38,10 +38,11 @@ from .machine_code import Entry
 from .names import Names
 from .passes.split import weight
 from .rows import row_axis
+from .run import UPDATE_COST, Shares
 from .schedule import is_large_product
 from .schedule_report import ScheduleReport, number
 from .sizes import SizeTable
-from .training import FLAT, UPDATE_COST, Shares, Step
+from .training import FLAT, Step
 
 STEP_WORK = 60_000
 """Operations in a step from which on chunks and threads are worth their barriers."""

@@ -159,6 +159,7 @@ def compile(
     target: str = "cpu",
     threads: int | None = None,
     math: str = "fast",
+    precision: str = "full",
 ) -> CompiledFunction:
     """Compile expressions to a function of arrays.
 
@@ -170,12 +171,14 @@ def compile(
         The arguments, in order; symbols that no expression needs may be among them. By default
         the symbols of the expressions, by name.
     dtype : {"float64", "float32"}
-    target : {"cpu"}
+    target : {"cpu", "cuda"}
     threads : int, optional
         At most this many; by default the cores that the process may use. The results are the
         same bits for any number.
     math : {"fast", "accurate"}
         "accurate" keeps the order of operations as written.
+    precision : {"full", "tf32"}
+        On a GPU, "tf32" lets tensor cores compute large products of float32 matrices, rounded.
 
     Returns
     -------
@@ -191,7 +194,7 @@ def compile(
     >>> f([1.0, 2.0, 3.0], 2.0)
     array([ 2.,  8., 18.])
     """
-    options = Options(dtype_name(dtype), target, math)
+    options = Options(dtype_name(dtype), target, math, precision)
     check_threads(threads)
     if inputs is None:
         listed = expressions if isinstance(expressions, (list, tuple)) else [expressions]

@@ -97,6 +97,7 @@ class Options:
     dtype: str = "float64"
     target: str = "cpu"
     math: str = "fast"
+    precision: str = "full"
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float64", "float32"):
@@ -105,6 +106,13 @@ class Options:
             raise InvalidArgument(f"target must be 'cpu' or 'cuda', got {self.target!r}")
         if self.math not in ("fast", "accurate"):
             raise InvalidArgument(f"math must be 'fast' or 'accurate', got {self.math!r}")
+        if self.precision not in ("full", "tf32"):
+            raise InvalidArgument(f"precision must be 'full' or 'tf32', got {self.precision!r}")
+        if self.precision == "tf32" and (self.dtype, self.target) != ("float32", "cuda"):
+            raise InvalidArgument(
+                "precision='tf32' is for matrix products of float32 on a GPU: it needs "
+                f"dtype='float32' and target='cuda', got {self.dtype!r} and {self.target!r}"
+            )
 
     @property
     def on_device(self) -> bool:
@@ -248,18 +256,26 @@ def constant_arrays(lowered: Lowered, dtype: str) -> dict[str, np.ndarray]:
     return result
 
 
-def pool_arrays(
-    lowered: Lowered, dtype: str, values: Mapping[str, int], chunks: int, nth: int
-) -> dict[str, np.ndarray]:
-    """Fresh work memory."""
+def pool_sizes(
+    lowered: Lowered, dtype: str, values: Mapping[str, int], chunks: int = 1, nth: int = 1
+) -> dict[str, tuple[int, Any]]:
+    """How many numbers the arrays of work memory have, and of which type."""
     copies = {"shared": 1, "partial": chunks, "private": nth}
     result = {}
     for name, pool in lowered.pools.items():
         if pool.space != "constant":
             kind: Any = dtype if pool.dtype == "real" else np.int64
             size = size_value(pool.size, values) * copies[pool.space]
-            result[name] = aligned(max(size, 1), kind)
+            result[name] = max(size, 1), kind
     return result
+
+
+def pool_arrays(
+    lowered: Lowered, dtype: str, values: Mapping[str, int], chunks: int, nth: int
+) -> dict[str, np.ndarray]:
+    """Fresh work memory."""
+    sizes = pool_sizes(lowered, dtype, values, chunks, nth)
+    return {name: aligned(size, kind) for name, (size, kind) in sizes.items()}
 
 
 def aligned(size: int, dtype: Any) -> np.ndarray:
@@ -361,6 +377,7 @@ class FunctionKernel:
         program = Program(
             self.title, self.options.dtype, self.options.math, lowered.phases,
             list(lowered.sizes.values()), lowered.rows, arrays, lowered.pools,
+            precision=self.options.precision,
         )  # fmt: skip
         self.source = (cuda.function_source if on_device else function_source)(program)
         self._constants = constant_arrays(lowered, self.options.dtype)
@@ -391,7 +408,6 @@ class FunctionKernel:
         join(self._lowered.packed, memory)
         results = [memory[name] for name in self._outputs]
         if self.options.on_device:
-            memory.update(pool_arrays(self._lowered, dtype, values, 1, 1))
             status = self._run_on_device(plain_device() if plain else device(), memory, values)
             check_status(status, self.title)
             return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]
@@ -422,7 +438,11 @@ class FunctionKernel:
         self, where: Device, memory: Mapping[str, np.ndarray], values: Mapping[str, int]
     ) -> np.ndarray:
         """Copy the inputs there and the results back; gives the status."""
-        there = {name: where.upload(memory[name]) for name in self._arrays}
+        work = pool_sizes(self._lowered, self.options.dtype, values)
+        there = {
+            name: where.reserve(*work[name]) if name in work else where.upload(memory[name])
+            for name in self._arrays
+        }
         barrier, status = np.zeros(16, np.int64), np.zeros(1, np.int64)
         control = [where.upload(barrier), where.upload(status)]
         addresses = [where.address(m) for m in (*control, *there.values())]

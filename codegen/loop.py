@@ -12,9 +12,10 @@ from symdiff.errors import IndexOutOfRange, LinearAlgebraError
 
 from .compact import CompactRun
 from .data import Plan
+from .gpu.run import DeviceRun
 from .history import History
 from .kernel import MATRIX_PROBLEMS
-from .training import DeviceRun, Run
+from .run import Run
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -51,9 +51,10 @@ from .launch import check_threads
 from .loop import Loop
 from .profile import Profile, profile_run
 from .roll import Vectors, roll, rolled_parameters, side_by_side
+from .run import Shares
 from .schedule import FEW_ROWS
 from .schedule_report import ScheduleReport
-from .training import Shares, Step, TrainingKernel
+from .training import Step, TrainingKernel
 from .update import COUNT, UpdateRule
 from .vectorise import is_scalar, over_samples, vectorise
 
@@ -73,7 +74,8 @@ class Trainer:
     optimizer : symdiff.optimizers.Optimizer, optional
         By default ``Adam()``.
     dtype : {"float64", "float32"}
-    target : {"cpu"}
+    target : {"cpu", "cuda"}
+        Where it runs: on all cores, or on an NVIDIA GPU.
     seed : int
         For initialisers and shuffling: the same seed gives the same bits.
     threads : int, optional
@@ -81,6 +83,9 @@ class Trainer:
     reduction : {"mean", "sum"}
         How the losses of samples combine where the loss is that of one sample.
     math : {"fast", "accurate"}
+    precision : {"full", "tf32"}
+        On a GPU, "tf32" lets tensor cores compute the large products of float32 matrices: what is
+        multiplied is rounded to ten bits after the point, and sums are float32.
 
     Attributes
     ----------
@@ -112,6 +117,7 @@ class Trainer:
         threads: int | None = None,
         reduction: str = "mean",
         math: str = "fast",
+        precision: str = "full",
     ) -> None:
         if not isinstance(parameters, Mapping):
             raise InvalidType(
@@ -130,7 +136,7 @@ class Trainer:
         self._loss = as_expression(loss)
         self._start = dict(parameters)
         self._optimizer = optimizer
-        self._options = Options(dtype_name(dtype), target, math)
+        self._options = Options(dtype_name(dtype), target, math, precision)
         self._threads = check_threads(threads)
         self._seed = seed
         self._reduction = reduction

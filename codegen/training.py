@@ -15,52 +15,36 @@ from symdiff.bridge import to_graph
 from symdiff.graph import Node, apply
 from symdiff.shapes import Size, concrete_shape
 
-from .build import build, build_plain
-from .control import chunk_count
-from .data import Plan
+from .build import build
 from .emit import cuda
 from .emit.cpu import Program, training_source
 from .emit.walk import Walk
-from .gpu.device import device, plain_device
-from .gpu.orders import Orders
-from .gpu.shape import Shape, shape_of
+from .gpu.run import DeviceRun
 from .kernel import (
-    MOST_CHUNKS,
     RESERVED,
     Lowered,
     Options,
-    chunking,
     constant_arrays,
     data_buffer,
     lower_graph,
-    pool_arrays,
     prepare,
     used_arrays,
     work_per_row,
 )
-from .launch import address, launch
 from .loop_ir import Buffer, Const, Load, Phase, Var, const, count, plus
 from .lower import Output
 from .machine_code import Entry
 from .names import Names
+from .run import Run, Shares
 from .schedule_report import ScheduleReport, number
 from .sizes import SizeTable
 from .update import COUNT, UpdateRule
-
-STEP_WORK = 80_000
-"""Operations in a step that make a second thread worth trying (about 8 µs)."""
 
 SHORT_TAIL = 1024
 """Elements that one thread adds up and updates faster than threads meet at barriers."""
 
 MOVING = Size("moving_count")
 """The size of the flat array of moving averages, which follow the parameters."""
-
-UPDATE_CHUNK = 2048
-"""Elements that a chunk of the update holds at least, about 2 µs."""
-
-UPDATE_COST = 8
-"""Operations that the update of one element costs, about."""
 
 FLAT = {"parameter": "parameters", "gradient": "gradient", "state": "state"}
 """The flat arrays that hold the buffers of a space."""
@@ -140,31 +124,6 @@ class Step:
         if not self.gathered:
             return None
         return Buffer("samples", [table.expression(self.rows)], "int", "samples")
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How the work of a step is divided in a run.
-
-    Attributes
-    ----------
-    rows : int
-        Of the largest batch.
-    chunks, grain : int
-        Their number, and the fewest rows that one holds.
-    threads : int
-    work : float
-        Operations of a step, about.
-    shape : Shape or None
-        What a launch on a device asks for.
-    """
-
-    rows: int
-    chunks: int
-    grain: int
-    threads: int
-    work: float
-    shape: Shape | None = None
 
 
 class TrainingKernel:
@@ -380,7 +339,7 @@ class TrainingKernel:
             update=[*update.phases, *self._average], update_sizes=update_sizes,
             update_rows=update.rows, update_pools=update.pools,
             gathered=gathered, row_data=row_data, short_tail=self._short_tail,
-            clocked=self._clocked,
+            clocked=self._clocked, precision=self.options.precision,
         )  # fmt: skip
         return (cuda.training_source if self.options.on_device else training_source)(program)
 
@@ -398,180 +357,3 @@ class TrainingKernel:
         """Fix the arrays of a run; ``parameters`` and ``state`` are changed in place."""
         kind: type[Run] | type[DeviceRun] = DeviceRun if self.options.on_device else Run
         return kind(self, data, sizes, parameters, state, threads, largest_batch, seed, plain)
-
-
-def _add_pools(memory: dict[str, np.ndarray], pools: Mapping[str, np.ndarray]) -> None:
-    """Add work memory; two programs share an array."""
-    for name, array in pools.items():
-        if name not in memory or memory[name].size < array.size:
-            memory[name] = array
-
-
-class Run:
-    """A training kernel on given arrays; each call runs some more steps."""
-
-    def __init__(
-        self,
-        kernel: TrainingKernel,
-        data: Mapping[Node, np.ndarray],
-        sizes: Mapping[Size, int],
-        parameters: np.ndarray,
-        state: np.ndarray,
-        threads: int,
-        largest_batch: int,
-        seed: int,
-        plain: bool,
-    ) -> None:
-        forward, update = kernel.forward, kernel.update
-        dtype = kernel.options.dtype
-        values = kernel.size_values(sizes, parameters.size, largest_batch, seed)
-        trained = values["parameters_count"]
-        self.grain, self.most_chunks = chunking(forward, values, kernel._work)
-        chunks = chunk_count(largest_batch, self.grain, self.most_chunks)
-        self.update_chunks = max(1, min(MOST_CHUNKS, trained // UPDATE_CHUNK))
-        if any(p.space == "partial" for p in update.pools.values()):
-            self.update_chunks = 1
-        work = largest_batch * kernel._work + trained * UPDATE_COST
-        self.chunks = chunks
-        useful = max(chunks, self.update_chunks) if work >= STEP_WORK else 1
-        self.threads = 1 if plain else min(threads, useful)
-        self.shares = Shares(largest_batch, chunks, self.grain, self.threads, work)
-        memory = kernel.memory(data, parameters, state)
-        for lowered, most in ((update, self.update_chunks), (forward, self.most_chunks)):
-            _add_pools(memory, pool_arrays(lowered, dtype, values, most, self.threads))
-        self._memory = memory
-        self.values = values
-        self.times = memory["times"] if kernel._clocked else None
-        self._kernel = kernel
-        self._plain = plain
-        self._entry = build_plain(kernel.source) if plain else kernel.entry
-        self._sizes = [values[s] for s in kernel.size_names]
-        self._barrier, self._status = np.zeros(16, np.int64), np.zeros(1, np.int64)
-
-    def _hand(self, array: np.ndarray) -> Any:
-        return array.reshape(-1) if self._plain else address(array)
-
-    def __call__(
-        self,
-        plan: Plan,
-        start: int,
-        steps: int,
-        passed: int,
-        epochs: int,
-        random: np.ndarray,
-        threads: int,
-    ) -> tuple[np.ndarray, int]:
-        """Run steps on some threads; returns the loss of each, and the status of the kernel."""
-        losses = np.zeros(max(steps, 1), self._kernel.options.dtype)
-        hand = self._hand
-        fixed = [hand(self._memory[a]) for a in self._kernel._arrays]
-        self._status[0] = 0
-        middle = [
-            hand(self._barrier), hand(self._status), start, steps, passed, epochs,
-            plan.per_pass, int(plan.shuffled), plan.order.size, self.grain, self.most_chunks,
-            self.update_chunks, hand(random), hand(plan.offsets), hand(plan.order), hand(losses),
-        ]  # fmt: skip
-
-        def arguments(tid: int, nth: int) -> list[Any]:
-            return [tid, nth, *middle, *self._sizes, *fixed]
-
-        with np.errstate(all="ignore"):
-            launch(self._entry, min(threads, self.threads), arguments)
-        return losses[:steps], int(self._status[0])
-
-
-class DeviceRun:
-    """A training kernel on a device; each call runs some more steps there.
-
-    The data stay on the device. Parameters and state go there before, and come back after.
-    """
-
-    threads = 1
-    times = None
-
-    def __init__(
-        self,
-        kernel: TrainingKernel,
-        data: Mapping[Node, np.ndarray],
-        sizes: Mapping[Size, int],
-        parameters: np.ndarray,
-        state: np.ndarray,
-        threads: int,
-        largest_batch: int,
-        seed: int,
-        plain: bool,
-    ) -> None:
-        self._device = plain_device() if plain else device()
-        dtype = kernel.options.dtype
-        values = self.values = kernel.size_values(sizes, parameters.size, largest_batch, seed)
-        memory = kernel.memory(data, parameters, state)
-        for lowered in (kernel.update, kernel.forward):
-            _add_pools(memory, pool_arrays(lowered, dtype, values, 1, 1))
-        self._kernel = kernel
-        self._shape = shape_of(kernel.phases, values)
-        self._sizes = [values[s] for s in kernel.size_names]
-        self._trained = {"parameters": parameters, "state": state}
-        self._there = {name: self._device.upload(memory[name]) for name in kernel._arrays}
-        self._barrier = self._device.upload(np.zeros(16, np.int64))
-        self._orders = Orders()
-        work = largest_batch * kernel._work + values["parameters_count"] * UPDATE_COST
-        self.shares = Shares(largest_batch, 1, 1, 1, work, self._shape)
-
-    def __call__(
-        self,
-        plan: Plan,
-        start: int,
-        steps: int,
-        passed: int,
-        epochs: int,
-        random: np.ndarray,
-        threads: int,
-    ) -> tuple[np.ndarray, int]:
-        """Run steps; returns the loss of each, and the status of the kernel."""
-        losses = np.zeros(max(steps, 1), self._kernel.options.dtype)
-        done = 0
-        while done < steps:
-            count = min(steps - done, self._orders.most_steps(plan, start + done))
-            part = losses[done : done + count]
-            status = self._some(plan, start + done, count, passed, epochs, random, part)
-            if status:
-                return losses[:steps], status
-            done += count
-        return losses[:steps], 0
-
-    def _some(
-        self,
-        plan: Plan,
-        start: int,
-        steps: int,
-        passed: int,
-        epochs: int,
-        random: np.ndarray,
-        losses: np.ndarray,
-    ) -> int:
-        where, there = self._device, self._there
-        order = self._orders.of(plan, start, steps, random)
-        status = np.zeros(1, np.int64)
-        given = [where.upload(a) for a in (status, plan.offsets, order, losses)]
-        for name, array in self._trained.items():
-            if name in there:
-                where.replace(there[name], array)
-        at, offsets, samples, results = (where.address(m) for m in given)
-        stride = plan.order.size if plan.shuffled else 0
-        arguments = [
-            where.address(self._barrier), at, start, steps, passed, epochs, plan.per_pass, stride,
-            plan.order.size, offsets, samples, results, *self._sizes,
-            *(where.address(there[name]) for name in self._kernel._arrays),
-        ]  # fmt: skip
-        where.run(self._kernel.source, self._shape, arguments)
-        where.download(given[0], status)
-        if status[0]:
-            return int(status[0])
-        where.download(given[3], losses)
-        for name, array in self._trained.items():
-            if name in there:
-                where.download(there[name], array)
-        return 0
-
-
-__all__ = ["DeviceRun", "Run", "Step", "TrainingKernel"]

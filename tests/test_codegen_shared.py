@@ -191,7 +191,7 @@ def test_training_with_shared_products(dtype, cut, monkeypatch):
     """The same bits for any number of threads; one step is that of the formula."""
     if cut:
         cut_bodies(monkeypatch, cut)
-    monkeypatch.setattr(importlib.import_module("codegen.training"), "STEP_WORK", 0)
+    monkeypatch.setattr(importlib.import_module("codegen.run"), "STEP_WORK", 0)
     used = []
     bind = TrainingKernel.bind
 

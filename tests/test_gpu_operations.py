@@ -78,6 +78,6 @@ def test_rows_without_a_routine_are_refused_by_name(name):
             lambda: trainer.fit(dict.fromkeys(symbols, [0.5, 0.6])),
             lambda: trainer.predict(inner, dict.fromkeys(symbols, 0.5)),
         ):
-            with pytest.raises(UnsupportedOperation, match=rf"a GPU has no routine for "):
+            with pytest.raises(UnsupportedOperation, match=r"a GPU has no routine for "):
                 use()
         assert trainer.parameters[w] == 0.5

@@ -41,6 +41,8 @@ class Program:
         Flat arrays among them.
     short_tail : bool
         Whether what follows the rows, the update included, is too little work for threads.
+    precision : str
+        Of matrix products on a device.
     """
 
     title: str
@@ -59,6 +61,7 @@ class Program:
     row_data: dict[str, str] = field(default_factory=dict)
     clocked: bool = False
     short_tail: bool = False
+    precision: str = "full"
 
 
 def _prelude(program: Program | StepProgram, walks: Sequence[Walk], body: str) -> list[str]:

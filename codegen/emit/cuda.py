@@ -40,6 +40,9 @@ TRAINING = (
 THREAD = ("tid", "nth", "size")
 """Which thread this is, of how many, and how many a block has."""
 
+PRODUCTS = {"full": "gemm", "tf32": "gemm_tf32"}
+"""Functions that compute products by tiles, by the precision of what is multiplied."""
+
 WIDTH = {"thread": "1", "warp": "WARP", "block": "size"}
 """Threads of a team."""
 
@@ -62,6 +65,7 @@ RUNTIME = (
 class DeviceWalk(Walk):
     """Writes the phases of a kernel for a device."""
 
+    precision = "full"
     _team = "thread"
 
     def _circular(self, call: Call) -> str:
@@ -100,7 +104,8 @@ class DeviceWalk(Walk):
         )
         sizes = ", ".join(self.text(e) for e in (s.m, s.n, s.k))
         target = f"{self._matrix(s.c)}, {self.text(s.c.stride)}, {int(s.accumulate)}"
-        self.line(1, f"gemm({', '.join(THREAD)}, {sizes}, {matrices}, {target})")
+        product = PRODUCTS[self.precision]
+        self.line(1, f"{product}({', '.join(THREAD)}, {sizes}, {matrices}, {target})")
 
     # --- teams ---------------------------------------------------------------------------
 
@@ -206,8 +211,9 @@ def _prelude(program: Program, walks: Sequence[DeviceWalk], body: str) -> tuple[
     lines = [f"# {comment(program.title)}", "", "import numpy as np", "from numba import cuda", ""]
     if functions:
         lines.append(f"from codegen.gpu.mathematics import {', '.join(sorted(functions))}")
-    if re.search(r"\bgemm\(", text):
-        lines.append("from codegen.gpu.products import gemm")
+    product = PRODUCTS[program.precision]
+    if re.search(rf"\b{product}\(", text):
+        lines.append(f"from codegen.gpu.products import {product}")
     if re.search(r"\bspecial\.", text):
         lines.append("from codegen.gpu import special")
     imported = [n for n in RUNTIME if re.search(rf"\b{n}\b", text)]
@@ -268,6 +274,7 @@ def _entry(kind: Sequence[str], program: Program, sizes: Sequence[str]) -> list[
 def function_source(program: Program) -> str:
     """A kernel that runs its phases once."""
     walk = DeviceWalk(program.real, program.math, program.sizes, None, program.pools)
+    walk.precision = program.precision
     _write(walk, program.phases)
     arguments = ", ".join([*THREAD, *FUNCTION, *program.sizes, *program.arrays])
     body = [
@@ -281,6 +288,7 @@ def function_source(program: Program) -> str:
 def training_source(program: Program) -> str:
     """A kernel that runs many steps: choose the batch, forward and backward, update."""
     walk = DeviceWalk(program.real, program.math, program.sizes, None, program.pools)
+    walk.precision = program.precision
     _write(walk, program.phases)
     update = DeviceWalk(
         program.real, program.math, program.update_sizes, None, program.update_pools

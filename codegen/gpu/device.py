@@ -33,6 +33,9 @@ class Device(Protocol):
     def upload(self, array: np.ndarray) -> Any:
         """A copy on the device, as something that ``address`` and ``download`` know."""
 
+    def reserve(self, size: int, dtype: Any) -> Any:
+        """Memory there for numbers, not set."""
+
     def address(self, memory: Any) -> int:
         """Where it lies."""
 
@@ -63,10 +66,15 @@ class Cuda:
     def upload(self, array: np.ndarray) -> Any:
         """A copy in the memory of the device."""
         flat = np.ascontiguousarray(array).reshape(-1)
+        if not flat.size:
+            return self.reserve(1, flat.dtype)
         with self._memory(flat.nbytes):
-            if not flat.size:
-                return self._cuda.device_array(1, flat.dtype)
             return self._cuda.to_device(flat)
+
+    def reserve(self, size: int, dtype: Any) -> Any:
+        """Memory there for numbers, not set."""
+        with self._memory(size * np.dtype(dtype).itemsize):
+            return self._cuda.device_array(size, dtype)
 
     def address(self, memory: Any) -> int:
         """Where it lies."""

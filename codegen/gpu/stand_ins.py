@@ -23,6 +23,11 @@ class Processor:
         """A copy."""
         return np.array(array, order="C")
 
+    def reserve(self, size: int, dtype: Any) -> np.ndarray:
+        """An array of what no result should hold."""
+        kind = np.dtype(dtype)
+        return np.full(size, np.nan if kind.kind == "f" else np.iinfo(kind).min, kind)
+
     def address(self, memory: np.ndarray) -> int:
         """Where the array lies."""
         return address(memory)

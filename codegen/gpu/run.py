@@ -1,0 +1,121 @@
+"""Training kernels on a device, bound to arrays: each call runs some more steps there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from symdiff.graph import Node
+from symdiff.shapes import Size
+
+from ..data import Plan
+from ..kernel import pool_sizes
+from ..run import UPDATE_COST, Shares
+from .device import device, plain_device
+from .orders import Orders
+from .shape import shape_of
+
+if TYPE_CHECKING:
+    from ..training import TrainingKernel
+
+
+class DeviceRun:
+    """A training kernel on a device; each call runs some more steps there.
+
+    The data stay on the device. Parameters and state go there before, and come back after.
+    """
+
+    threads = 1
+    times = None
+
+    def __init__(
+        self,
+        kernel: TrainingKernel,
+        data: Mapping[Node, np.ndarray],
+        sizes: Mapping[Size, int],
+        parameters: np.ndarray,
+        state: np.ndarray,
+        threads: int,
+        largest_batch: int,
+        seed: int,
+        plain: bool,
+    ) -> None:
+        self._device = plain_device() if plain else device()
+        dtype = kernel.options.dtype
+        values = self.values = kernel.size_values(sizes, parameters.size, largest_batch, seed)
+        memory = kernel.memory(data, parameters, state)
+        work: dict[str, tuple[int, object]] = {}
+        for lowered in (kernel.update, kernel.forward):
+            for name, (size, kind) in pool_sizes(lowered, dtype, values).items():
+                work[name] = max(size, work.get(name, (0, kind))[0]), kind
+        self._kernel = kernel
+        self._shape = shape_of(kernel.phases, values)
+        self._sizes = [values[s] for s in kernel.size_names]
+        self._trained = {"parameters": parameters, "state": state}
+        where = self._device
+        self._there = {
+            name: where.reserve(*work[name]) if name in work else where.upload(memory[name])
+            for name in kernel._arrays
+        }
+        self._barrier = self._device.upload(np.zeros(16, np.int64))
+        self._orders = Orders()
+        work = largest_batch * kernel._work + values["parameters_count"] * UPDATE_COST
+        self.shares = Shares(largest_batch, 1, 1, 1, work, self._shape)
+
+    def __call__(
+        self,
+        plan: Plan,
+        start: int,
+        steps: int,
+        passed: int,
+        epochs: int,
+        random: np.ndarray,
+        threads: int,
+    ) -> tuple[np.ndarray, int]:
+        """Run steps; returns the loss of each, and the status of the kernel."""
+        losses = np.zeros(max(steps, 1), self._kernel.options.dtype)
+        done = 0
+        while done < steps:
+            count = min(steps - done, self._orders.most_steps(plan, start + done))
+            part = losses[done : done + count]
+            status = self._some(plan, start + done, count, passed, epochs, random, part)
+            if status:
+                return losses[:steps], status
+            done += count
+        return losses[:steps], 0
+
+    def _some(
+        self,
+        plan: Plan,
+        start: int,
+        steps: int,
+        passed: int,
+        epochs: int,
+        random: np.ndarray,
+        losses: np.ndarray,
+    ) -> int:
+        where, there = self._device, self._there
+        order = self._orders.of(plan, start, steps, random)
+        status = np.zeros(1, np.int64)
+        given = [where.upload(a) for a in (status, plan.offsets, order, losses)]
+        for name, array in self._trained.items():
+            if name in there:
+                where.replace(there[name], array)
+        at, offsets, samples, results = (where.address(m) for m in given)
+        stride = plan.order.size if plan.shuffled else 0
+        arguments = [
+            where.address(self._barrier), at, start, steps, passed, epochs, plan.per_pass, stride,
+            plan.order.size, offsets, samples, results, *self._sizes,
+            *(where.address(there[name]) for name in self._kernel._arrays),
+        ]  # fmt: skip
+        where.run(self._kernel.source, self._shape, arguments)
+        where.download(given[0], status)
+        if status[0]:
+            return int(status[0])
+        where.download(given[3], losses)
+        for name, array in self._trained.items():
+            if name in there:
+                where.download(there[name], array)
+        return 0
