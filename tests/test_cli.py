@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -54,6 +55,16 @@ def test_text_and_latex_are_those_of_the_library(shell):
     assert shell(*SQUARES) == (0, f"{derivation}\n", "")
     assert shell(*SQUARES, "--format", "latex") == (0, f"{derivation.latex()}\n", "")
     assert "∂L/∂w = 2Xᵀr" in str(derivation)
+
+
+def test_the_readme_shows_what_is_printed(shell):
+    text = (ROOT / "README.md").read_text("utf-8").replace("\\\n", "")
+    commands = [shlex.split(c)[1:] for c in re.findall(r"^symdiff gradient.*$", text, re.M)]
+    assert commands[0] == SQUARES and len(commands) > 1
+    assert f"```text\n{shell(*SQUARES)[1]}```" in text
+    for command in commands:
+        words = command[: command.index(">")] if ">" in command else command
+        assert shell(*words)[0] == 0, command
 
 
 def test_hessian(shell):
