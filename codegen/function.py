@@ -172,6 +172,7 @@ def compile(
         the symbols of the expressions, by name.
     dtype : {"float64", "float32"}
     target : {"cpu", "cuda"}
+        "cuda" runs on a GPU; :attr:`CompiledFunction.source` needs none.
     threads : int, optional
         At most this many; by default the cores that the process may use. The results are the
         same bits for any number.

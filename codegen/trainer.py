@@ -75,7 +75,7 @@ class Trainer:
         By default ``Adam()``.
     dtype : {"float64", "float32"}
     target : {"cpu", "cuda"}
-        Where it runs: on all cores, or on an NVIDIA GPU.
+        "cuda" trains on a GPU and needs ``symdiff[cuda]``.
     seed : int
         For initialisers and shuffling: the same seed gives the same bits.
     threads : int, optional
