@@ -46,17 +46,17 @@ class DeviceRun:
         dtype = kernel.options.dtype
         values = self.values = kernel.size_values(sizes, parameters.size, largest_batch, seed)
         memory = kernel.memory(data, parameters, state)
-        work: dict[str, tuple[int, object]] = {}
+        reserved: dict[str, tuple[int, object]] = {}
         for lowered in (kernel.update, kernel.forward):
             for name, (size, kind) in pool_sizes(lowered, dtype, values).items():
-                work[name] = max(size, work.get(name, (0, kind))[0]), kind
+                reserved[name] = max(size, reserved.get(name, (0, kind))[0]), kind
         self._kernel = kernel
         self._shape = shape_of(kernel.phases, values)
         self._sizes = [values[s] for s in kernel.size_names]
         self._trained = {"parameters": parameters, "state": state}
         where = self._device
         self._there = {
-            name: where.reserve(*work[name]) if name in work else where.upload(memory[name])
+            name: where.reserve(*reserved[name]) if name in reserved else where.upload(memory[name])
             for name in kernel._arrays
         }
         self._barrier = self._device.upload(np.zeros(16, np.int64))

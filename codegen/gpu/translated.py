@@ -73,8 +73,9 @@ def processor_source(source: str) -> str:
     for n in ("warp", "block"):
         lines += ["", "", "@compiler.helper", f"def {n}_wait():", "    pass"]
     lines += ["", "", "@compiler.helper", "def wait(barrier, nth, size):", "    meet(barrier, nth)"]
-    if "from codegen.gpu.products import gemm" in source:
-        lines.append(PRODUCT.rstrip())
+    products = re.search(r"from codegen\.gpu\.products import (\w+)", source)
+    if products:
+        lines.append(PRODUCT.rstrip().replace("def gemm(", f"def {products[1]}("))
     marker = f"real = np.{real}\n"
     text = text.replace(marker, marker + "\n".join(lines) + "\n", 1)
 
