@@ -13,7 +13,7 @@ from typing import Any
 
 from . import control, tiles
 from .control import WARP, primitive
-from .tiles import DEPTH, choose, gemm, load, put
+from .tiles import DEPTH, load, put
 
 block_wait = primitive("block_wait")
 shared_array = primitive("shared_array")
@@ -63,76 +63,67 @@ def gemm_tf32(
     a: Any, a_stride: int, a_transposed: int, b: Any, b_stride: int, b_transposed: int,
     c: Any, c_stride: int, accumulate: int,
 ) -> None:  # fmt: skip
-    """As ``tiles.gemm``, with operands rounded to TF32.
-
-    Where the blocks would not all have a tile of this size, it is ``tiles.gemm`` itself.
-    """
-    if choose(m, n, nth // size) == 2:
-        memory = tile_memory(c)
-        across = (n + (1 << TILE_BITS) - 1) >> TILE_BITS
-        down = (m + (1 << TILE_BITS) - 1) >> TILE_BITS
-        lane = tid % size
-        i = (lane % WARP) >> 2
-        j = lane & 3
-        for number in range(tid // size, down * across, nth // size):
-            row = number // across << TILE_BITS
-            column = number % across << TILE_BITS
-            # a block of fewer warps than parts goes over the tile more than once
-            for first in range(0, JOBS, size // WARP):
-                job = first + lane // WARP
-                r = ((job & 1) << 5) + i
-                q = (job >> 1 & 3) << 4
-                c0 = c1 = c2 = c3 = zero(c)
-                d0 = d1 = d2 = d3 = zero(c)
-                e0 = e1 = e2 = e3 = zero(c)
-                f0 = f1 = f2 = f3 = zero(c)
-                turn = 0
-                for start in range(0, k, DEPTH):
-                    here = turn * (2 * PART)
-                    load(
-                        lane, size, TILE_BITS, row, m, start, k, a, a_stride, 1 - a_transposed,
-                        memory, here,
-                    )  # fmt: skip
-                    load(
-                        lane, size, TILE_BITS, column, n, start, k, b, b_stride, b_transposed,
-                        memory, here + PART,
-                    )  # fmt: skip
-                    block_wait()
-                    p = 0
-                    while p < DEPTH:
-                        left = here + (p + j) * WIDTH + r
-                        right = here + (p + j) * WIDTH + q + i + PART
-                        a0 = memory[left]
-                        a1 = memory[left + 8]
-                        a2 = memory[left + 4 * WIDTH]
-                        a3 = memory[left + 4 * WIDTH + 8]
-                        g0 = memory[left + 16]
-                        g1 = memory[left + 24]
-                        g2 = memory[left + 4 * WIDTH + 16]
-                        g3 = memory[left + 4 * WIDTH + 24]
-                        b0 = memory[right]
-                        b1 = memory[right + 4 * WIDTH]
-                        h0 = memory[right + 8]
-                        h1 = memory[right + 4 * WIDTH + 8]
-                        c0, c1, c2, c3 = multiply_accumulate(c0, c1, c2, c3, a0, a1, a2, a3, b0, b1)
-                        d0, d1, d2, d3 = multiply_accumulate(d0, d1, d2, d3, a0, a1, a2, a3, h0, h1)
-                        e0, e1, e2, e3 = multiply_accumulate(e0, e1, e2, e3, g0, g1, g2, g3, b0, b1)
-                        f0, f1, f2, f3 = multiply_accumulate(f0, f1, f2, f3, g0, g1, g2, g3, h0, h1)
-                        p += 8
-                    turn = 1 - turn
+    """As ``tiles.gemm``, with operands rounded to TF32, and tiles of one size."""
+    memory = tile_memory(c)
+    across = (n + (1 << TILE_BITS) - 1) >> TILE_BITS
+    down = (m + (1 << TILE_BITS) - 1) >> TILE_BITS
+    lane = tid % size
+    i = (lane % WARP) >> 2
+    j = lane & 3
+    for number in range(tid // size, down * across, nth // size):
+        row = number // across << TILE_BITS
+        column = number % across << TILE_BITS
+        # a block of fewer warps than parts goes over the tile more than once
+        for first in range(0, JOBS, size // WARP):
+            job = first + lane // WARP
+            r = ((job & 1) << 5) + i
+            q = (job >> 1 & 3) << 4
+            c0 = c1 = c2 = c3 = zero(c)
+            d0 = d1 = d2 = d3 = zero(c)
+            e0 = e1 = e2 = e3 = zero(c)
+            f0 = f1 = f2 = f3 = zero(c)
+            turn = 0
+            for start in range(0, k, DEPTH):
+                here = turn * (2 * PART)
+                load(
+                    lane, size, TILE_BITS, row, m, start, k, a, a_stride, 1 - a_transposed,
+                    memory, here,
+                )  # fmt: skip
+                load(
+                    lane, size, TILE_BITS, column, n, start, k, b, b_stride, b_transposed,
+                    memory, here + PART,
+                )  # fmt: skip
                 block_wait()
-                if job < JOBS:
-                    r += row
-                    q += column + 2 * j
-                    put_four(c, c_stride, r, q, m, n, c0, c1, c2, c3, accumulate)
-                    put_four(c, c_stride, r, q + 8, m, n, d0, d1, d2, d3, accumulate)
-                    put_four(c, c_stride, r + 16, q, m, n, e0, e1, e2, e3, accumulate)
-                    put_four(c, c_stride, r + 16, q + 8, m, n, f0, f1, f2, f3, accumulate)
-    else:
-        gemm(
-            tid, nth, size, m, n, k, a, a_stride, a_transposed, b, b_stride, b_transposed,
-            c, c_stride, accumulate,
-        )  # fmt: skip
+                p = 0
+                while p < DEPTH:
+                    left = here + (p + j) * WIDTH + r
+                    right = here + (p + j) * WIDTH + q + i + PART
+                    a0 = memory[left]
+                    a1 = memory[left + 8]
+                    a2 = memory[left + 4 * WIDTH]
+                    a3 = memory[left + 4 * WIDTH + 8]
+                    g0 = memory[left + 16]
+                    g1 = memory[left + 24]
+                    g2 = memory[left + 4 * WIDTH + 16]
+                    g3 = memory[left + 4 * WIDTH + 24]
+                    b0 = memory[right]
+                    b1 = memory[right + 4 * WIDTH]
+                    h0 = memory[right + 8]
+                    h1 = memory[right + 4 * WIDTH + 8]
+                    c0, c1, c2, c3 = multiply_accumulate(c0, c1, c2, c3, a0, a1, a2, a3, b0, b1)
+                    d0, d1, d2, d3 = multiply_accumulate(d0, d1, d2, d3, a0, a1, a2, a3, h0, h1)
+                    e0, e1, e2, e3 = multiply_accumulate(e0, e1, e2, e3, g0, g1, g2, g3, b0, b1)
+                    f0, f1, f2, f3 = multiply_accumulate(f0, f1, f2, f3, g0, g1, g2, g3, h0, h1)
+                    p += 8
+                turn = 1 - turn
+            block_wait()
+            if job < JOBS:
+                r += row
+                q += column + 2 * j
+                put_four(c, c_stride, r, q, m, n, c0, c1, c2, c3, accumulate)
+                put_four(c, c_stride, r, q + 8, m, n, d0, d1, d2, d3, accumulate)
+                put_four(c, c_stride, r + 16, q, m, n, e0, e1, e2, e3, accumulate)
+                put_four(c, c_stride, r + 16, q + 8, m, n, f0, f1, f2, f3, accumulate)
 
 
 def bound(
