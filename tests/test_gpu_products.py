@@ -149,6 +149,7 @@ def to_tf32(x):
 def multiply_accumulate(c0, c1, c2, c3, *factors):
     """The instruction, by numbers that all threads of a warp tell one another."""
     place = current().tid % WARP
+    factors = np.array(factors)
     everyone = {place: factors}
     for distance in range(1, WARP):
         everyone[place ^ distance] = plain.exchange(factors, distance)
