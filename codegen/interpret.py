@@ -37,6 +37,7 @@ from .loop_ir import (
     Spread,
     Statement,
     Store,
+    Turns,
     Update,
     Var,
 )
@@ -188,6 +189,10 @@ class Interpreter:
                 self._store(s.buffer, s.index, new)
             case Let():
                 self.variables[s.name] = self.value(s.value)
+            case Turns():
+                for i in range(self.value(s.part[0]), self.value(s.extent), s.part[1]):
+                    self.variables[s.counter] = i
+                    self._body(s.body)
             case Loop():
                 for i in self._range(s.extent):
                     self.variables[s.counter] = i

@@ -98,7 +98,7 @@ def touched(body: Iterable[Statement]) -> list[Buffer]:
         elif isinstance(s, Gemm):
             for matrix in (s.a, s.b, s.c):
                 found.setdefault(matrix.buffer)
-    return [b for b in found if b.space not in ("scalar", "gone")]
+    return [b for b in found if b.space not in ("scalar", "gone", "team")]
 
 
 def layout(phases: Iterable[Phase], flat: Mapping[str, str]) -> dict[str, Pool]:

@@ -17,6 +17,7 @@
     Block     := Stmt*                        a part of a long body, a function of its own
     Spread    := for indices in extents: Stmt*     one team for each index
     Lanes     := for indices in extents: Stmt*     in a Spread: one thread of the team for each
+    Turns     := for name in range(extent): Stmt*  in a Spread: some rounds, by all of a team
     Meet      := the threads of a team see what the others have written
     Expr      := Const | Var | Load | Call
     Load      := buffer[index*]
@@ -45,6 +46,7 @@ SPACES = {
     "shared": "work memory that all threads see",
     "partial": "one copy for each chunk of rows, combined in fixed order",
     "private": "work memory of one thread",
+    "team": "memory of a team of threads, within its block",
     "scalar": "a variable",
     "samples": "the numbers of the samples in the rows of a batch",
     "gone": "replaced by variables",
@@ -282,6 +284,16 @@ class Lanes:
 
 
 @dataclass
+class Turns(Loop):
+    """In a Spread, a loop that the threads of a team run together, with each one round in turn.
+
+    Only part ``part[0]`` of ``part[1]`` of the rounds is run.
+    """
+
+    part: tuple[Expr, int] = field(default=(Const(0, "int"), 1))
+
+
+@dataclass
 class Meet:
     """The threads of a team wait for each other."""
 
@@ -434,6 +446,8 @@ def expressions(statement: Statement) -> list[Expr]:
         return [*statement.index, statement.value]
     if isinstance(statement, Let):
         return [statement.value]
+    if isinstance(statement, Turns):
+        return [statement.extent, statement.part[0]]
     if isinstance(statement, Loop):
         return [statement.extent]
     if isinstance(statement, Routine):
@@ -496,6 +510,10 @@ def map_statement(statement: Statement, function: Callable[[Expr], Expr | None])
             return Update(statement.buffer, index, statement.operation, value, statement.formula)
         case Let():
             return Let(statement.name, new(statement.value), statement.formula)
+        case Turns():
+            body = [map_statement(s, function) for s in statement.body]
+            mine = new(statement.part[0]), statement.part[1]
+            return replace(statement, extent=new(statement.extent), body=body, part=mine)
         case Loop():
             body = [map_statement(s, function) for s in statement.body]
             return Loop(statement.counter, new(statement.extent), body, statement.formula)
@@ -584,6 +602,10 @@ def dump(body: list[Statement], indent: str = "") -> str:
                 lines.append(f"{indent}{target} {s.operation}= {text(s.value)}")
             case Let():
                 lines.append(f"{indent}{s.name} = {text(s.value)}")
+            case Turns():
+                lines.append(f"{indent}turns {s.counter} < {text(s.extent)}, part "
+                             f"{text(s.part[0])} of {s.part[1]}:")  # fmt: skip
+                lines.append(dump(s.body, indent + "    "))
             case Loop():
                 lines.append(f"{indent}for {s.counter} in range({text(s.extent)}):")
                 lines.append(dump(s.body, indent + "    "))

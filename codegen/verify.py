@@ -25,6 +25,7 @@ from .loop_ir import (
     Spread,
     Statement,
     Store,
+    Turns,
     Update,
     Var,
     children,
@@ -131,6 +132,8 @@ class _Check:
             case Let():
                 self.expression(s.value)
                 self.bind(s.name)
+            case Turns():
+                self.turns(s)
             case Loop():
                 self.loop(s)
             case Block():
@@ -153,6 +156,15 @@ class _Check:
         if name in self.bound or name in self.counters or name in self.sizes:
             self.fail(f"{name} is bound twice")
         self.bound.add(name)
+
+    def turns(self, s: Turns) -> None:
+        """Rounds in turn: what is written in a round is no other team's."""
+        self.expression(s.part[0])
+        outside = self.spread_counters
+        parts = {s.part[0]}
+        self.spread_counters = [c for c in outside if Var(c, "int") not in parts] + [s.counter]
+        self.loop(s)
+        self.spread_counters = outside
 
     def loop(self, s: Loop) -> None:
         self.expression(s.extent)
@@ -218,7 +230,7 @@ class _Check:
     def target(self, buffer: Buffer, index: Sequence[Expr]) -> None:
         self.element(buffer, index)
         self.writable(buffer)
-        if self.phase.kind == "spread" and buffer.space != "scalar":
+        if self.phase.kind == "spread" and buffer.space not in ("scalar", "team"):
             own = [c for c in self.spread_counters if not _is_counter_among(index, c)]
             if own:
                 self.fail(f"two threads may write one element of {buffer}: not at {own[0]}")
@@ -251,7 +263,7 @@ class _Check:
             self.fail(f"{buffer.name} has been replaced by variables")
         if buffer.space == "scalar" and buffer.shape:
             self.fail(f"the variable {buffer.name} has axes")
-        if self.laid_out and buffer.space != "scalar" and not buffer.array:
+        if self.laid_out and buffer.space not in ("scalar", "team") and not buffer.array:
             self.fail(f"{buffer} has no place in memory")
 
     # --- expressions ---------------------------------------------------------------------

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..gpu.control import MOST_WARPS
 from ..layout import seen_buffers
 from ..loop_ir import (
+    Buffer,
     Call,
     Expr,
     Gemm,
@@ -17,10 +19,12 @@ from ..loop_ir import (
     Spread,
     Statement,
     Store,
+    Turns,
     Update,
     Var,
     const,
     count,
+    statements,
     times,
 )
 from ..names import comment
@@ -57,7 +61,7 @@ _NUMPY = re.compile(rf"\b(?:np|math)\.({'|'.join(NUMPY)})\(")
 
 RUNTIME = (
     "WARP", "anew", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "integers",
-    "wait", "warp_add", "warp_maximum", "warp_minimum", "warp_wait",
+    "shared_array", "wait", "warp_add", "warp_maximum", "warp_minimum", "warp_wait",
 )  # fmt: skip
 """What kernels import from ``codegen.gpu.runtime``."""
 
@@ -116,6 +120,11 @@ class DeviceWalk(Walk):
             "block": ("tid // size", "nth // size"),
         }[s.team]
         self._team = s.team
+        for buffer in _of_team(s):
+            width = count(buffer.shape)
+            memory = f"shared_array({self.text(times(width, const(MOST_WARPS)))}, real(0))"
+            place = f"tid % size // WARP * {self.text(width)}"
+            self.line(1, f"{buffer.name} = at({memory}, {place})", buffer.formula)
         if s.formula:
             self.line(1, f"# {comment(s.formula)}")
         if s.counters:
@@ -170,6 +179,11 @@ class DeviceWalk(Walk):
             self.line(depth, f"{self._team}_wait()")
         elif isinstance(s, Lanes):
             self._lanes(s, depth)
+        elif isinstance(s, Turns):
+            start, step = self.text(s.part[0]), s.part[1]
+            extent = self.text(s.extent)
+            self.line(depth, f"for {s.counter} in range({start}, {extent}, {step}):")
+            self._team_body(s.body, depth + 1)
         else:
             super().statement(s, depth)
 
@@ -200,6 +214,12 @@ class DeviceWalk(Walk):
         for name in spelling.needs if isinstance(spelling, Helper) else ():
             self._need(name)
         self.helpers.setdefault(helper)
+
+
+def _of_team(s: Spread) -> list[Buffer]:
+    """The memory that each warp has for itself."""
+    found = [b for i in statements([s]) if isinstance(i, (Store, Update)) for b in [i.buffer]]
+    return list(dict.fromkeys(b for b in found if b.space == "team"))
 
 
 def _prelude(program: Program, walks: Sequence[DeviceWalk], body: str) -> tuple[list[str], str]:

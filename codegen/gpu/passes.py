@@ -15,6 +15,7 @@ from ..passes.fuse import Summary
 from ..passes.sharing import UNKNOWN
 from ..passes.unroll import unroll_body
 from .fuse import fuse
+from .interchange import interchange
 from .nests import Sizes
 from .spread import Spreader
 
@@ -58,6 +59,6 @@ def run_device_passes(
     spreader = Spreader(names, buffers, sizes, written)
     for phase in phases:
         body = unroll_body(spreader.named(phase.body), names, 1)
-        phase.body = fuse(body, sizes)
+        phase.body = interchange(fuse(body, sizes), sizes, names, buffers)
         contract(phase, names, buffers, whole=True)
     phases[:] = [new for phase in phases for new in spreader.phases(phase.name, phase.body)]

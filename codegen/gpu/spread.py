@@ -27,6 +27,7 @@ from ..loop_ir import (
     Spread,
     Statement,
     Store,
+    Turns,
     Update,
     Var,
     const,
@@ -42,7 +43,7 @@ from ..names import Names
 from ..passes.fuse import Summary
 from ..passes.sharing import carried
 from .control import WARP
-from .nests import Nest, Sizes, chain, independent, nest, summed
+from .nests import SUMS, Nest, Sizes, chain, independent, nest, summed
 
 THREADS = 1 << 15
 """Indices that keep a device busy with one thread for each."""
@@ -59,10 +60,10 @@ BLOCKS = 64
 SPLIT_ROUNDS = 1 << 14
 """From this many rounds on, a sum is added up in parts,"""
 
-PART_ROUNDS = {"block": 1024, "thread": 64}
+PART_ROUNDS = {"block": 1024, "warp": 64, "thread": 64}
 """each of so many rounds at least,"""
 
-MOST_PARTS = {"block": 4096, "thread": 1024}
+MOST_PARTS = {"block": 4096, "warp": 4096, "thread": 1024}
 """and of them so many at most: the more there are, the more evenly blocks share them."""
 
 FAR = 1 << 18
@@ -193,7 +194,7 @@ class Spreader:
         self, name: str, body: Sequence[Statement], around: tuple[Repeat, ...]
     ) -> list[Phase]:
         pieces: list[_Piece] = []
-        for piece in self._pieces(body):
+        for piece in self._pieces(self._by_rows(body)):
             for part in self._split(piece):
                 self._place(part, pieces)
         levels: dict[int, list[_Piece]] = {}
@@ -226,6 +227,9 @@ class Spreader:
         owner: dict[Buffer, _Piece] = {}
         for s in body:
             summary = Summary(s)
+            if isinstance(s, Spread):
+                pieces.append(_Piece([s], None, summary, spreads=[s]))
+                continue
             if isinstance(s, Loop) and (own := nest(s)).parallel:
                 pieces.append(_Piece([s], own, summary))
                 continue
@@ -261,6 +265,105 @@ class Spreader:
                 if written and b in shared:
                     result.append(Store(shared[b], (), Load(b, ())))
         return result
+
+    # --- sums that each warp has for itself ----------------------------------------------
+
+    def _by_rows(self, body: Sequence[Statement]) -> list[Statement]:
+        """Loops over rows that add to memory of a team (``interchange``): a part for each warp.
+
+        What the warps have summed goes to memory that all see, and is added up in order.
+        """
+        starts: dict[Buffer, Store] = {}
+        shared: dict[Buffer, tuple[Buffer, str, int]] = {}
+        result: list[Statement] = []
+        for s in body:
+            summary = Summary(s)
+            sums = {b: w for b, w in summary.written.items() if b.space == "team"}
+            if not sums:
+                result.append(s)
+            elif isinstance(s, Loop) and not any(sums.values()):
+                result.append(self._with_totals(s, shared))
+            elif isinstance(s, Loop) and all(summary.sums[b] in SUMS for b in sums):
+                result += self._rows_of_warps(s, summary, starts, shared)
+            else:
+                (start,) = (i for i in statements([s]) if isinstance(i, Store))
+                starts[start.buffer] = start
+        return result
+
+    def _rows_of_warps(
+        self,
+        loop: Loop,
+        summary: Summary,
+        starts: dict[Buffer, Store],
+        shared: dict[Buffer, tuple[Buffer, str, int]],
+    ) -> list[Statement]:
+        wanted = min(self._sizes.extent(loop.extent) // PART_ROUNDS["warp"], MOST_PARTS["warp"])
+        parts = 1 << max(wanted.bit_length() - 1, 0)
+        number = self._names.new("c")
+        mine = Var(number, "int")
+        numbers = summed(loop, summary)
+        before, _, inside, own = self._partial_sums(numbers, loop.body)
+        body = self._team_body(inside)
+        assert body is not None, "interchange takes loops that a warp can divide"
+        head: list[Statement] = list(before)
+        tail: list[Statement] = []
+        combined: list[Statement] = []
+        for b in summary.written:
+            if b.space != "team":
+                continue
+            whole = self._new(f"parts_{b.name}", [const(parts), *b.shape], b.dtype, "shared")
+            self._written.add(whole)
+            shared[b] = whole, summary.sums[b], parts
+            for place, source, target in ((head, starts[b].value, None), (tail, None, whole)):
+                counters = [self._names.new("j") for _ in b.shape]
+                index: tuple[Expr, ...] = tuple(Var(c, "int") for c in counters)
+                store = (
+                    Store(b, index, source)
+                    if target is None and source is not None
+                    else Store(whole, (mine, *index), Load(b, index))
+                )
+                place.append(Lanes(counters, list(b.shape), [store], {}))
+        again = self._names.new("c")
+        updates: list[Statement] = []
+        for b, (part, operation) in zip(numbers, own.items(), strict=True):
+            whole = self._new(f"parts_{part.name}", [const(parts)], part.dtype, "shared")
+            self._written.add(whole)
+            tail.append(Store(whole, (mine,), Load(part, ())))
+            updates.append(Update(b, (), operation, Load(whole, (Var(again, "int"),))))
+        turns = Turns(loop.counter, loop.extent, body, loop.formula, (mine, parts))
+        spread = Spread([number], [const(parts)], "warp", [*head, turns, *tail], loop.formula)
+        if updates:
+            combined.append(Loop(again, const(parts), updates))
+        return [spread, *combined]
+
+    def _with_totals(self, loop: Loop, shared: dict[Buffer, tuple[Buffer, str, int]]) -> Statement:
+        """A nest that reads sums of warps: it adds them up first."""
+        loops = chain(loop)
+        totals: dict[Buffer, Buffer] = {}
+        index: dict[Buffer, tuple[Expr, ...]] = {}
+        for s in statements(loops[-1].body):
+            for load in loads(s):
+                if load.buffer in shared:
+                    index[load.buffer] = load.index
+        head: list[Statement] = []
+        for b, place in index.items():
+            whole, operation, parts = shared[b]
+            total = totals[b] = self._new("total", [], b.dtype, "scalar")
+            c = self._names.new("c")
+            part = Load(whole, (Var(c, "int"), *place))
+            head += [
+                Store(total, (), neutral(operation, b.dtype)),
+                Loop(c, const(parts), [Update(total, (), operation, part)]),
+            ]
+
+        def read(e: Expr) -> Expr | None:
+            known = isinstance(e, Load) and e.buffer in totals
+            return Load(totals[e.buffer], ()) if known and isinstance(e, Load) else None
+
+        body: list[Statement] = [*head, *(map_statement(s, read) for s in loops[-1].body)]
+        for each in reversed(loops):
+            body = [Loop(each.counter, each.extent, body, each.formula)]
+        return body[0]
 
     # --- phases of pieces ----------------------------------------------------------------
 

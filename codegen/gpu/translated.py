@@ -64,6 +64,7 @@ def processor_source(source: str) -> str:
 
     text = _IMPORT.sub(names, source.replace("from numba import cuda\n", ""))
     text = text.replace("from codegen.gpu import special", "from codegen import special")
+    text = re.sub(r"shared_array\((\d+), [^)]*\)\)", r"np.zeros(\1)", text)
     lines = [f'compiler = Compiler(real="{real}", math="fast")', "", "WARP = 1"]
     lines += [f"{n} = np.{n}" for n in aliases]
     for n in _SAME:
