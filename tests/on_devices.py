@@ -1,4 +1,4 @@
-"""Runs what is compiled for a device: on stand-ins for one, and on a GPU where that is asked for."""
+"""Runs what is compiled for a device: on stand-ins for one, and on a GPU where asked for."""
 
 import contextlib
 import functools
@@ -29,10 +29,15 @@ def on_a_device(request):
 
 
 @pytest.fixture
-def for_a_device(on_a_device, monkeypatch):
+def with_target_cuda(monkeypatch):
     """All that a test compiles is for a device."""
     for name in ("Trainer", "compile"):
         monkeypatch.setattr(codegen, name, functools.partial(getattr(codegen, name), target="cuda"))
+
+
+@pytest.fixture
+def for_a_device(on_a_device, with_target_cuda):
+    """All that a test compiles is for a device, and runs on it."""
 
 
 PATHS = {

@@ -7,22 +7,14 @@ import numpy as np
 import pytest
 import sympy as sp
 import test_codegen_operations as cases
-from on_devices import (
-    GRIDS,
-    PATHS,
-    divide_small_loops,
-    for_a_device,  # noqa: F401
-    on_a_device,  # noqa: F401
-)
+from on_devices import for_a_device, on_a_device, with_target_cuda  # noqa: F401
 from test_codegen_operations import *  # noqa: F403
 from test_operations import DOMAINS
 
 import codegen
-import symdiff as sd
 from codegen.emit.spelling import SPELLING, External
 from codegen.gpu.device import running_on
 from codegen.gpu.special_functions import DEVICE_SPECIAL
-from codegen.gpu.stand_ins import Scheduled
 from symdiff.bridge import to_graph, to_sympy
 from symdiff.errors import UnsupportedOperation
 from symdiff.graph import apply
@@ -38,22 +30,6 @@ def rows_of_a_device(for_a_device, monkeypatch):  # noqa: F811
     """Of the table of elementwise operations, what a device has."""
     rows = {name: domains for name, domains in DOMAINS.items() if name not in REFUSED}
     monkeypatch.setattr(cases, "DOMAINS", rows)
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_structural_rows_on_threads_in_any_order(path, monkeypatch):
-    """Every way to divide loops, on grids of several shapes: no races, the same values."""
-    divide_small_loops(monkeypatch, path)
-    for number, (name, expressions) in enumerate(structural_cases().items()):
-        values = structural_values(expressions)
-        function = codegen.compile(expressions, inputs=list(values))
-        with running_on(Scheduled(*GRIDS[number % len(GRIDS)], seed=number)):
-            results = function(*values.values())
-        expected = sd.evaluate(expressions, values)
-        for expression, want, got in zip(expressions, expected, results, strict=True):
-            message = f"{name}: {expression}, {path}"
-            assert got.dtype == want.dtype and got.shape == want.shape, message
-            np.testing.assert_allclose(got, want, 2e-13, 2e-13, err_msg=message)
 
 
 class Untouched:
@@ -75,9 +51,9 @@ def test_rows_without_a_routine_are_refused_by_name(name):
         trainer = codegen.Trainer(inner**2, {w: 0.5})
         for use in (
             lambda: trainer.source,
-            lambda: trainer.fit(dict.fromkeys(symbols, [0.5, 0.6])),
+            lambda: trainer.fit({key: np.full(2, 0.5) for key in symbols}),
             lambda: trainer.predict(inner, dict.fromkeys(symbols, 0.5)),
         ):
-            with pytest.raises(UnsupportedOperation, match=r"a GPU has no routine for "):
+            with pytest.raises(UnsupportedOperation, match="a GPU has no routine for "):
                 use()
         assert trainer.parameters[w] == 0.5
