@@ -1,9 +1,11 @@
 """Loop IR of expressions, and what it computes, for the tests."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from codegen.gpu.passes import is_wide_product, run_device_passes
 from codegen.interpret import interpret
 from codegen.kernel import RESERVED, choose_rows, data_buffer
 from codegen.layout import layout
@@ -45,7 +47,7 @@ class Loops:
             Output(r, b.name, "output", buffer=b)
             for r, b in zip(self.roots, self.results, strict=True)
         ]
-        lowering = Lowering(outputs, dict(data), size, self.names, table, gathered=samples, few=few)
+        lowering = self._lowering(outputs, dict(data), size, table, gathered=samples, few=few)
         self.phases = lowering.phases
         self.buffers = lowering.extra
         self.rows = None if size is None else table.expression(size)
@@ -55,6 +57,9 @@ class Loops:
             self.arrays[buffer] = np.asarray(node.attributes[0].value)
         if samples is not None:
             self.arrays[samples] = np.asarray(order)
+
+    def _lowering(self, outputs, data, size, table, **options):
+        return Lowering(outputs, data, size, self.names, table, **options)
 
     def _result(self, root, table, size):
         shape = [table.expression(d) for d in root.shape]
@@ -100,6 +105,23 @@ class Loops:
             arrays[buffer] = np.zeros(shape, self.dtype if root.dtype == "real" else np.int64)
         interpret(phases, arrays, self.variables, self.rows, chunks, self.dtype)
         return [arrays[b] for b in self.results]
+
+
+class DeviceLoops(Loops):
+    """The same for a device; ``finish`` runs its passes."""
+
+    def _lowering(self, outputs, data, size, table, *, gathered, few):
+        large = functools.partial(is_wide_product, known={})
+        return Lowering(
+            outputs, data, None, self.names, table, device=True, large=large, gathered=gathered
+        )
+
+    def stages(self):
+        """Before the passes of a device, and after them, when all threads see what lies in memory."""
+        yield "lowering", self.phases
+        run_device_passes(self.phases, self.names, self.buffers, self.variables)
+        layout(self.phases, {})
+        yield "layout", self.phases
 
 
 def _size(expression, variables):

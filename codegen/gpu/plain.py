@@ -114,8 +114,12 @@ def gemm(
     a: Any, a_stride: int, a_transposed: int, b: Any, b_stride: int, b_transposed: int,
     c: Any, c_stride: int, accumulate: int,
 ) -> None:  # fmt: skip
-    """``c = a @ b`` or ``c += a @ b``: what it means, an element at a time."""
-    for element in range(tid, m * n, nth):
+    """``c = a @ b`` or ``c += a @ b``: what it means, an element at a time.
+
+    As with tiles, an element's thread is not the one that has it in a loop over all elements: a
+    barrier that is missing there is a race.
+    """
+    for element in range(nth - 1 - tid, m * n, nth):
         i = element // n
         j = element % n
         place = i * c_stride + j
