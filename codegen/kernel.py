@@ -332,6 +332,11 @@ def in_cheapest_order(
     return list(roots) if options.math == "accurate" else reorder(roots, rows, sizes).roots
 
 
+def powers_of_two(sizes: Mapping[Size, int]) -> dict[Size, int]:
+    """Sizes rounded up to powers of two: what is decided by them hardly depends on more."""
+    return {s: 1 << max(v - 1, 0).bit_length() for s, v in sizes.items()}
+
+
 @dataclass
 class FunctionKernel:
     """Computes the values of nodes from the values of symbols.
@@ -350,6 +355,7 @@ class FunctionKernel:
     title: str
     sizes: Mapping[Size, int] | None = None
     source: str = field(init=False)
+    _others: dict[Any, FunctionKernel] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         names = Names(RESERVED)
@@ -397,6 +403,10 @@ class FunctionKernel:
         """Run on bound arrays; returns one array (or NumPy scalar) for each root."""
         if 0 in sizes.values():
             check_not_empty(self.roots, sizes)
+        if self.options.on_device and sizes:
+            kernel = self._for(sizes)
+            if kernel is not self:
+                return kernel(arrays, sizes, threads, plain)
         dtype = self.options.dtype
         values = {name: int(sizes[s]) for s, name in self._lowered.sizes.items()}
         memory: dict[str, np.ndarray] = dict(self._constants)
@@ -433,6 +443,19 @@ class FunctionKernel:
             launch(entry, nth, arguments)
         check_status(status, self.title)
         return [_finish(r, n) for r, n in zip(results, self.roots, strict=True)]
+
+    def _for(self, sizes: Mapping[Size, int]) -> FunctionKernel:
+        """The kernel for a device and sizes like these: loops are divided by their lengths."""
+        about = powers_of_two(sizes)
+        if self.sizes == about:
+            return self
+        key = frozenset(about.items())
+        if key not in self._others:
+            self._others[key] = FunctionKernel(
+                self.roots, self.symbols, self.rows, self.options, self.title, about
+            )
+        self.source = self._others[key].source
+        return self._others[key]
 
     def _run_on_device(
         self, where: Device, memory: Mapping[str, np.ndarray], values: Mapping[str, int]

@@ -45,6 +45,7 @@ from .kernel import (
     choose_rows,
     dtype_name,
     in_cheapest_order,
+    powers_of_two,
 )
 from .labels import check_labels
 from .launch import check_threads
@@ -348,8 +349,7 @@ class Trainer:
         likely = dict(sizes or {})
         if batches is not None and rows is not None:
             likely[rows] = batches.largest
-        # the cheapest order of products hardly depends on them
-        self._likely = {s: 1 << max(v - 1, 0).bit_length() for s, v in likely.items()}
+        self._likely = powers_of_two(likely)
         few = batches is None or batches.largest <= FEW_ROWS
         if key not in self._kernels:
             nodes, _ = self._sampled(vectors)
