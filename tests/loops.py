@@ -117,7 +117,7 @@ class DeviceLoops(Loops):
         )
 
     def stages(self):
-        """Before the passes of a device, and after them, when all threads see what lies in memory."""
+        """Before the passes of a device, and after them, when memory is seen by all threads."""
         yield "lowering", self.phases
         run_device_passes(self.phases, self.names, self.buffers, self.variables)
         layout(self.phases, {})

@@ -1,13 +1,19 @@
 """Loop IR of a device: what it means, and what verification finds."""
 
+import numpy as np
 import pytest
 from loops import DeviceLoops
 from on_devices import PATHS, divide_small_loops
-from test_codegen_loop_ir import GRAPHS, VALUES, N, assert_all_close, at, real, used, vector
+from test_codegen_loop_ir import GRAPHS, VALUES, N, assert_all_close, at, loop, real, used, vector
 
 import symdiff as sd
+from codegen.gpu.nests import Sizes
+from codegen.gpu.spread import Spreader
+from codegen.interpret import interpret
+from codegen.layout import layout
 from codegen.loop_ir import (
     Buffer,
+    Call,
     Gemm,
     Lanes,
     Load,
@@ -21,6 +27,7 @@ from codegen.loop_ir import (
     const,
     statements,
 )
+from codegen.names import Names
 from codegen.verify import InvalidLoopIR, verify
 
 
@@ -77,6 +84,30 @@ def test_these_graphs_take_every_path(monkeypatch):
                         if isinstance(s, Lanes) and s.part:
                             found.add("part")
     assert {"thread", "warp", "block", "part", Lanes, Meet, Gemm} <= found
+
+
+def test_what_runs_once_stays_in_order():
+    """Statements that share variables are one piece, with what stands between and needs both."""
+    x, place = vector("x", "data"), Buffer("place", [N], "int", "data", array="place")
+    work = Buffer("work", [N], "real", "shared", array="work")
+    out = Buffer("out", [], "real", "output", array="out")
+    first, second = variable("first"), variable("second")
+    body = [
+        start(first),
+        loop("i", Update(first, (), "add", Load(x, at("i"))), Store(work, at("i"), real(1))),
+        loop("j", Update(work, (Load(place, at("j")),), "add", Load(x, at("j")))),
+        start(second),
+        loop("k", Update(second, (), "add", Load(work, at("k")))),
+        Store(out, (), Call("subtract", (Load(first, ()), Load(second, ())), "real")),
+    ]
+    buffers = []
+    spreader = Spreader(Names(), buffers, Sizes({"n": 5}), {work, out})
+    phases = spreader.phases("p", body)
+    layout(phases, {})
+    verify(phases, ["n"], None)
+    arrays = {x: np.arange(5.0), place: np.array([0, 2, 2, 4, 0]), out: np.zeros(())}
+    interpret(phases, arrays, {"n": 5})
+    assert arrays[out] == -5
 
 
 # --- verification ------------------------------------------------------------------------

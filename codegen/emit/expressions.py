@@ -78,7 +78,7 @@ class Expressions(ABC):
             return 4, f"{self._paren(text, level, 5)} != 0"
         if dtype == "real":
             return _CALL, f"real({text})"
-        if isinstance(expression, Load):
+        if isinstance(expression, Load) and expression.dtype == "bool":
             return level, text  # conditions in memory are integers
         return _CALL, f"int({text})"
 
