@@ -6,7 +6,7 @@ import functools
 import pytest
 
 import codegen
-from codegen.gpu import fuse, passes, spread
+from codegen.gpu import fuse, interchange, passes, spread
 from codegen.gpu.device import running_on
 from codegen.gpu.stand_ins import Processor
 
@@ -47,12 +47,23 @@ PATHS = {
     "warps": {"SPLIT_ROUNDS": NEVER, "BLOCK_ROUNDS": NEVER},
     "threads": {"SPLIT_ROUNDS": NEVER, "BLOCK_ROUNDS": NEVER, "WARP_ROUNDS": NEVER},
     "loops joined": {"MANY": 1},
+    "loops joined, no parts": {"MANY": 1, "SPLIT_ROUNDS": NEVER},
     "loops apart": {"LIGHT": 0},
     "products by tiles": {"PRODUCT_WORK": 1, "NARROW": 1},
 }
 """What else to make of loops of a few rounds, by what they become."""
 
-SMALL = {"SPLIT_ROUNDS": 6, "PARTS": 3, "WARP_ROUNDS": 2, "BLOCK_ROUNDS": 3, "REPEATED_WORK": 2}
+SMALL = {
+    "SPLIT_ROUNDS": 6,
+    "PART_ROUNDS": {"block": 2, "warp": 2, "thread": 2},
+    "MOST_PARTS": {"block": 4, "warp": 4, "thread": 4},
+    "WARP_ROUNDS": 2,
+    "BLOCK_ROUNDS": 3,
+    "REPEATED_WORK": 2,
+    "FAR": 4,
+    "ROW_ROUNDS": 2,
+    "WIDTH": 2,
+}
 """So that loops of a few rounds are divided as long ones are."""
 
 GRIDS = [(2, 4, 2), (1, 6, 2), (3, 8, 4)]
@@ -62,5 +73,7 @@ GRIDS = [(2, 4, 2), (1, 6, 2), (3, 8, 4)]
 def divide_small_loops(monkeypatch, path):
     """Let tiny sizes take a path that large ones take."""
     for name, value in {**SMALL, **PATHS[path]}.items():
-        (module,) = (m for m in (fuse, passes, spread) if hasattr(m, name))
-        monkeypatch.setattr(module, name, value)
+        readers = [m for m in (fuse, interchange, passes, spread) if hasattr(m, name)]
+        assert readers, f"no module divides loops by {name}"
+        for module in readers:
+            monkeypatch.setattr(module, name, value)

@@ -237,7 +237,7 @@ class Spreader:
             found = list(dict.fromkeys(owner[b] for b in variables if b in owner))
             piece = _gathered(pieces, found, s, summary)
             owner.update(dict.fromkeys(variables, piece))
-            owner.update({b: piece for b, old in owner.items() if old in found})
+            owner.update({b: piece for b, old in owner.items() if old not in pieces})
         return pieces
 
     def _from_memory(self, body: Sequence[Statement]) -> list[Statement]:
@@ -597,7 +597,7 @@ def _gathered(pieces: list[_Piece], found: list[_Piece], s: Statement, summary: 
     if not found:
         pieces.append(new)
         return new
-    first = pieces.index(found[0])
+    first = min(pieces.index(p) for p in found)
     tail = pieces[first:]
     up = not any(
         _meet(other.summary, later.summary)
