@@ -180,6 +180,8 @@ class Spreader:
         summary = Summary(loop)
         if independent(loop, summary, sums=True):
             return False
+        if any(b.space == "team" for b in summary.written):
+            return False  # warps have parts of the rows
         variables = {b for b, w in summary.written.items() if w and b.space == "scalar"}
         if carried(loop, variables, ("scalar",)):
             return False
