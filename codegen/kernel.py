@@ -180,7 +180,7 @@ def lower_graph(
         lowering = Lowering(outputs, symbols, rows, names, table, **options)
         run_passes(lowering.phases, names, lowering.extra)
     else:
-        _check_for_device([o.node for o in outputs])
+        check_for_device([o.node for o in outputs])
         lowering = Lowering(
             outputs, symbols, None, names, table, device=True,
             large=functools.partial(is_wide_product, known=known), **options,
@@ -198,7 +198,7 @@ def lower_graph(
     )  # fmt: skip
 
 
-def _check_for_device(roots: Sequence[Node]) -> None:
+def check_for_device(roots: Sequence[Node]) -> None:
     """Raise where a device has no routine for an operation."""
     for node in walk(roots):
         external = isinstance(SPELLING.get(node.operation), External)

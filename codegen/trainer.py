@@ -42,6 +42,7 @@ from .history import History
 from .kernel import (
     FunctionKernel,
     Options,
+    check_for_device,
     choose_rows,
     dtype_name,
     in_cheapest_order,
@@ -445,6 +446,8 @@ class Trainer:
         plan = plan_batches(bound.samples, epochs, steps, batch_size, shuffle, order)
         checked = self._bind(validation) if validation is not None else None
         self._check_batches(bound, plan)
+        if self._options.on_device:  # before anything starts
+            check_for_device([self._metric(e, bound) for e in (metrics or {}).values()])
         history = History(unit=record)
         if plan.steps == 0:
             return history
@@ -571,10 +574,7 @@ class Trainer:
         roots = [self._reduced(bound.vectors)] if loss else []
         names = ["loss"] if loss else []
         for name, expression in metrics.items():
-            stable = stabilise([to_graph(as_expression(expression))], context=self._symbols)
-            (root,), _ = vectorise(settle(stable), bound.vectors)
-            if root.shape and bound.vectors:
-                root = over_samples(root, "mean")
+            root = self._metric(expression, bound)
             if root.shape:
                 raise ShapeError(
                     f"the metric {name!r} must be a scalar, got shape {text(root.shape)}; "
@@ -584,6 +584,12 @@ class Trainer:
             names.append(name)
         values = self._compute(roots, bound)
         return {name: float(v) for name, v in zip(names, values, strict=True)}
+
+    def _metric(self, expression: Any, bound: Bound) -> Node:
+        """A metric as a graph on bound data; that of a sample is averaged."""
+        stable = stabilise([to_graph(as_expression(expression))], context=self._symbols)
+        (root,), _ = vectorise(settle(stable), bound.vectors)
+        return over_samples(root, "mean") if root.shape and bound.vectors else root
 
     def predict(self, expression: Any, data: Mapping[Any, Any] | None = None) -> Any:
         """The value of an expression with the trained parameters.

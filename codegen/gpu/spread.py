@@ -178,7 +178,7 @@ class Spreader:
     def _repeats(self, loop: Loop) -> bool:
         """Whether the rounds of a loop follow each other, with work for many threads in each."""
         summary = Summary(loop)
-        if independent(loop, summary, sums=True):
+        if independent(loop, summary, sums=True) or nest(loop).parallel:
             return False
         if any(b.space == "team" for b in summary.written):
             return False  # warps have parts of the rows
