@@ -20,10 +20,15 @@ from symdiff.update_rule import UpdateSymbol, gradient, parameter
 
 from .build import build, build_plain
 from .data import Batches, Plan
-from .emit.cpu import StepProgram, step_source
+from .emit import cuda
+from .emit.cpu import step_source
 from .emit.expressions import CIRCULAR
+from .emit.step import StepProgram
+from .gpu.run import DeviceRun
+from .gpu.shape import Shape
 from .kernel import (
     RESERVED,
+    Lowered,
     address,
     constant_arrays,
     lower_graph,
@@ -46,6 +51,12 @@ from .training import FLAT, Step
 
 STEP_WORK = 60_000
 """Operations in a step from which on chunks and threads are worth their barriers."""
+
+DEVICE_STEP_WORK = 1000
+"""Operations in a step up to which one thread of a device is faster than phases. A phase costs
+about 0.3 µs: its threads meet, and what it reads has been in memory since the one before. A step
+has three of them at least. In this time one thread does some 200 to 500 operations that wait for
+each other, and twice as many where it has others to go on with."""
 
 LIMIT = 400
 """Weight of the longest body that is compiled as one function."""
@@ -80,20 +91,20 @@ class CompactKernel:
         lowered = lower_graph(
             outputs, symbols, step.rows, names, table, FLAT,
             gathered=step.samples(table), gemm=False, in_place=True, single=True, wish="step",
+            alone=step.options.on_device,
         )  # fmt: skip
         self._lowered = lowered
         (self.phase,) = lowered.phases
         self._arrays = used_arrays(lowered.phases)
         self._arrays.pop("samples", None)
-        self._sizes = [
+        self.size_names = [
             name for size, name in lowered.sizes.items() if size != step.rows
         ] + [m for m in step.modes if m == "seed"]  # fmt: skip
-        self.source = step_source(
-            StepProgram(
-                step.title, step.options.dtype, step.options.math, self.phase, self._sizes,
-                self._rows, self._arrays, lowered.pools, step.gathered, batches.whole,
-            )
+        program = StepProgram(
+            step.title, step.options.dtype, step.options.math, self.phase, self.size_names,
+            self._rows, self._arrays, lowered.pools, step.gathered, batches.whole,
         )  # fmt: skip
+        self.source = (cuda.step_source if step.options.on_device else step_source)(program)
 
     @staticmethod
     def _window(buffer: Buffer, names: Names) -> Buffer:
@@ -156,16 +167,18 @@ class CompactKernel:
     def schedule(self, run: Shares) -> ScheduleReport:
         """What was decided for this kernel, and why."""
         report = ScheduleReport()
+        on_device = self.options.on_device
         report.add(
-            "one thread, without barriers",
+            f"one thread{' of the device' if on_device else ''}, without barriers",
             f"a step is about {number(self._step_work)} operations, fewer than "
-            f"{number(STEP_WORK)}: threads would wait for each other longer than they compute",
+            f"{number(DEVICE_STEP_WORK if on_device else STEP_WORK)}: threads would wait for each "
+            "other longer than they compute",
         )
         if self._rows is not None and not isinstance(self._rows, Var):
             rows = int(size_value(self._rows, {}))
             report.add(
                 f"{rows} {'row' if rows == 1 else 'rows'} in every step, a literal of the kernel",
-                "no loop" if rows == 1 else "the lanes of vectors",
+                "no loop" if rows == 1 or on_device else "the lanes of vectors",
             )
         report.add_phase(self.phase)
         return report
@@ -180,23 +193,61 @@ class CompactKernel:
         largest_batch: int,
         seed: int = 0,
         plain: bool = False,
-    ) -> CompactRun:
+    ) -> CompactRun | DeviceRun:
         """Fix the arrays of a run; ``parameters`` and ``state`` are changed in place."""
+        if self.options.on_device:
+            return DeviceRun(
+                self, data, sizes, parameters, state, threads, largest_batch, seed, plain
+            )
+        values = self.size_values(sizes, parameters.size, largest_batch, seed)
+        memory = {
+            **self.memory(data, parameters, state),
+            **pool_arrays(self._lowered, self.options.dtype, values, 1, 1),
+        }
+        return CompactRun(self, memory, values, plain)
+
+    def size_values(
+        self, sizes: Mapping[Size, int], parameters: int, largest_batch: int, seed: int
+    ) -> dict[str, int]:
+        """The values of the size variables in a run."""
         values = {name: int(sizes.get(s, 0)) for s, name in self._lowered.sizes.items()}
         if isinstance(self._rows, Var):
             values[self._rows.name] = largest_batch
         values["seed"] = seed
+        return values
+
+    def memory(
+        self, data: Mapping[Node, np.ndarray], parameters: np.ndarray, state: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The arrays of a run, but for work memory."""
         dtype = self.options.dtype
         memory: dict[str, np.ndarray] = {
             "parameters": parameters,
             "state": state,
             "hyper": self.step.rule.numbers.astype(dtype),
             **constant_arrays(self._lowered, dtype),
-            **pool_arrays(self._lowered, dtype, values, 1, 1),
         }
         for node, buffer in self._buffers.items():
             memory[buffer.name] = prepare(data[node], node.dtype, dtype)
-        return CompactRun(self, memory, values, plain)
+        return memory
+
+    @property
+    def array_names(self) -> list[str]:
+        """The arrays that the kernel takes."""
+        return list(self._arrays)
+
+    @property
+    def programs(self) -> list[Lowered]:
+        """What has work memory."""
+        return [self._lowered]
+
+    def shape(self, values: Mapping[str, int]) -> Shape:
+        """What a launch on a device asks for: one thread."""
+        return Shape(1, True)
+
+    def step_work(self, largest_batch: int, parameters: int) -> float:
+        """Operations of a step, about."""
+        return self._step_work
 
 
 def _replaced(node: Node, value: Node, symbols: Mapping[Node, Any]) -> Output:
@@ -225,7 +276,7 @@ class CompactRun:
         self._reads_offsets = isinstance(kernel._rows, Var)
         self._entry = build_plain(kernel.source) if plain else kernel.entry
         self._memory = memory  # the kernel has only addresses
-        sizes = [values[s] for s in kernel._sizes]
+        sizes = [values[s] for s in kernel.size_names]
         self._fixed = [*sizes, *(self._hand(memory[a]) for a in kernel._arrays)]
 
     def _hand(self, array: np.ndarray) -> Any:
@@ -260,11 +311,13 @@ def compact_kernel(
 ) -> CompactKernel | None:
     """A compact kernel, where the step is small enough to be worth one."""
     work = step.work * batches.largest + elements * UPDATE_COST
-    if work > STEP_WORK:
+    on_device = step.options.on_device
+    if work > (DEVICE_STEP_WORK if on_device else STEP_WORK):
         return None
     for node in walk([step.loss, *step.values]):
         # a step that has replaced what it read cannot go back where sin is out of its range
-        if node.operation == "scan" or (node.operation in CIRCULAR and batches.largest > 1):
+        far = node.operation in CIRCULAR and batches.largest > 1 and not on_device
+        if node.operation == "scan" or far:
             return None
         if node.operation == "matmul" and is_large_product(node, step.rows, PRODUCT_WORK):
             return None

@@ -39,7 +39,7 @@ from .lower import Lowering, Output
 from .machine_code import Entry
 from .names import Names
 from .packing import join, pack
-from .passes import run_passes
+from .passes import PASSES, WITHOUT_VECTORS, run_passes
 from .rows import row_axis
 from .sizes import SizeTable
 from .verify import verify
@@ -170,17 +170,20 @@ def lower_graph(
     flat: Mapping[str, str],
     packs: bool = False,
     known: Mapping[Size, int] | None = None,
+    alone: bool = False,
     **options: Any,
 ) -> Lowered:
     """The way from graph to laid-out phases; ``packs`` puts many single numbers in one array.
 
-    ``known`` is given for a device, with what sizes will be, about.
+    ``known`` is given for the threads of a device, with what sizes will be, about; ``alone`` for
+    one thread of a device.
     """
+    if known is not None or alone:
+        check_for_device([o.node for o in outputs])
     if known is None:
         lowering = Lowering(outputs, symbols, rows, names, table, **options)
-        run_passes(lowering.phases, names, lowering.extra)
+        run_passes(lowering.phases, names, lowering.extra, WITHOUT_VECTORS if alone else PASSES)
     else:
-        check_for_device([o.node for o in outputs])
         lowering = Lowering(
             outputs, symbols, None, names, table, device=True,
             large=functools.partial(is_wide_product, known=known), **options,

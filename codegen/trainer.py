@@ -375,9 +375,7 @@ class Trainer:
                 {**self._likely, COUNT: self._started().size},
             )  # fmt: skip
             kernel: TrainingKernel | CompactKernel | None = None
-            compact = sizes is not None and batches is not None and not self._options.on_device
-            if compact:
-                assert sizes is not None and batches is not None
+            if sizes is not None and batches is not None:
                 kernel = compact_kernel(step, sizes, batches, self._started().size)
             if kernel is None:
                 known = frozenset(self._likely.items()) if self._options.on_device else None

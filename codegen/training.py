@@ -20,6 +20,7 @@ from .emit import cuda
 from .emit.cpu import Program, training_source
 from .emit.walk import Walk
 from .gpu.run import DeviceRun
+from .gpu.shape import Shape, shape_of
 from .kernel import (
     RESERVED,
     Lowered,
@@ -35,7 +36,7 @@ from .loop_ir import Buffer, Const, Load, Phase, Var, const, count, plus
 from .lower import Output
 from .machine_code import Entry
 from .names import Names
-from .run import Run, Shares
+from .run import UPDATE_COST, Run, Shares
 from .schedule_report import ScheduleReport, number
 from .sizes import SizeTable
 from .update import COUNT, UpdateRule
@@ -312,6 +313,24 @@ class TrainingKernel:
         for node, buffer in self._buffers.items():
             memory[buffer.name] = prepare(data[node], node.dtype, dtype)
         return memory
+
+    @property
+    def array_names(self) -> list[str]:
+        """The arrays that the kernel takes."""
+        return list(self._arrays)
+
+    @property
+    def programs(self) -> list[Lowered]:
+        """What has work memory."""
+        return [self.update, self.forward]
+
+    def shape(self, values: Mapping[str, int]) -> Shape:
+        """What a launch on a device asks for."""
+        return shape_of(self.phases, values)
+
+    def step_work(self, largest_batch: int, parameters: int) -> float:
+        """Operations of a step, about."""
+        return largest_batch * self._work + parameters * UPDATE_COST
 
     def _emit(self, title: str, gathered: bool) -> str:
         forward, update = self.forward, self.update

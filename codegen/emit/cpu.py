@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..layout import Pool, touched
-from ..loop_ir import Const, Expr, Phase, Var, statements
+from ..layout import Pool
+from ..loop_ir import Expr, Phase, Var
 from ..names import comment
 from .spelling import SPELLING, Helper, Vector
+from .step import StepProgram, step_lines
 from .walk import INDENT, Walk
 
 CONTROL = ("tid", "nth", "chunks", "barrier", "status")
@@ -254,76 +255,14 @@ STEP = (
 """Arguments that every compact kernel has, before sizes and arrays."""
 
 
-@dataclass
-class StepProgram:
-    """What the emitter needs to know of a compact kernel: one phase that is a whole step.
-
-    Attributes
-    ----------
-    whole : bool
-        Whether every step takes all samples, in order.
-    """
-
-    title: str
-    real: str
-    math: str
-    phase: Phase
-    sizes: list[str]
-    rows: Expr | None
-    arrays: dict[str, str]
-    pools: Mapping[str, Pool]
-    gathered: bool
-    whole: bool
-
-
 def step_source(program: StepProgram) -> str:
     """A kernel that runs many steps of a small model on one thread, in one function."""
     walk = Walk(program.real, program.math, program.sizes, None, program.pools)
-    phase = program.phase
-    places = [(r.variable.name, walk.place(r), r.written) for r in phase.resident]
-    before = [f"{INDENT}{name} = {place}" for name, place, _ in places]
-    after = [f"{INDENT}{place} = {name}" for name, place, written in places if written]
-    seen = [b for b in touched(statements(phase.body)) if b.space != "samples"]
-    fixed = [b for b in seen if isinstance(b.offset, Const)]
-    walk.views(fixed, 1)
-    before += walk.lines
-    walk.lines = []
-    walk.views([b for b in seen if b not in fixed], 2)  # where it lies depends on the batch
-    walk.step_body(phase.body)
-    walk.line(2, "losses[k - start] = loss")
-    for name, _, written in places:
-        if written:
-            walk.line(2, f"{name} = carried({name})")
-    walk.line(2, "step_over()")
-    body, walk.lines = walk.lines, []
-    used = set(re.findall(r"\w+", "\n".join([*before, *body])))
-    one, two, three = INDENT, INDENT * 2, INDENT * 3
-    rows = program.rows.name if isinstance(program.rows, Var) else None
-    batch, head = [], []
-    if rows is not None and program.whole:
-        head = [f"{one}{rows} = samples_count"]
-    elif program.rows is not None and not program.whole:
-        head = [f"{one}batch = start % per_pass"]
-        if program.gathered:
-            batch = [f"{two}if batch == 0 and shuffled == 1:",
-                     f"{three}shuffle(order, samples_count, random)"]  # fmt: skip
-        first = "offsets[batch]" if rows is not None else f"batch * {walk.text(program.rows)}"
-        batch.append(f"{two}first = {first}")
-        if rows is not None:
-            batch.append(f"{two}{rows} = offsets[batch + 1] - first")
-        if program.gathered:
-            batch.append(f"{two}samples = at(order, first)")
-    if "step" in used:
-        batch.append(f"{two}step = passed + k  # completed updates")
-    if "epoch" in used:
-        batch.append(f"{two}epoch = epochs + k // per_pass")
-    following = []
-    if any("batch" in line for line in head):
-        following = [f"{two}batch += 1", f"{two}if batch == per_pass:", f"{three}batch = 0"]
+    lines = step_lines(walk, program, shuffles=True)
+    one = INDENT
     arguments = ", ".join([*STEP, *program.sizes, *program.arrays])
     text = "\n".join([
-        "", "@compiler.phase", f"def train({arguments}):", *head, *before,
-        f"{one}for k in range(start, start + steps):", *batch, *body, *following, *after,
+        "", "@compiler.phase", f"def train({arguments}):", *lines,
         "", "", "@compiler.entry", f"def run({arguments}):",
         f"{one}status = integers(status)", f"{one}random = naturals(random)",
         f"{one}offsets = integers(offsets)", f"{one}order = integers(order)",

@@ -30,6 +30,7 @@ from ..loop_ir import (
 from ..names import comment
 from .cpu import INDENT, Program, helper_lines, with_batches
 from .spelling import SPELLING, Helper, Vector
+from .step import StepProgram, step_lines
 from .walk import Walk
 
 FUNCTION = ("barrier", "status")
@@ -60,8 +61,9 @@ NUMPY = {
 _NUMPY = re.compile(rf"\b(?:np|math)\.({'|'.join(NUMPY)})\(")
 
 RUNTIME = (
-    "WARP", "anew", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "integers",
-    "shared_array", "wait", "warp_add", "warp_maximum", "warp_minimum", "warp_wait",
+    "WARP", "anew", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "carried",
+    "integers", "shared_array", "step_over", "wait", "warp_add", "warp_maximum", "warp_minimum",
+    "warp_wait",
 )  # fmt: skip
 """What kernels import from ``codegen.gpu.runtime``."""
 
@@ -222,7 +224,9 @@ def _of_team(s: Spread) -> list[Buffer]:
     return list(dict.fromkeys(b for b in found if b.space == "team"))
 
 
-def _prelude(program: Program, walks: Sequence[DeviceWalk], body: str) -> tuple[list[str], str]:
+def _prelude(
+    program: Program | StepProgram, walks: Sequence[DeviceWalk], body: str
+) -> tuple[list[str], str]:
     """The head of a module, and its body with the functions of a device."""
     helpers = helper_lines(walks, "@cuda.jit(device=True)")
     text = "\n".join([*helpers, body])
@@ -231,9 +235,9 @@ def _prelude(program: Program, walks: Sequence[DeviceWalk], body: str) -> tuple[
     lines = [f"# {comment(program.title)}", "", "import numpy as np", "from numba import cuda", ""]
     if functions:
         lines.append(f"from codegen.gpu.mathematics import {', '.join(sorted(functions))}")
-    product = PRODUCTS[program.precision]
-    if re.search(rf"\b{product}\(", text):
-        lines.append(f"from codegen.gpu.products import {product}")
+    products = [p for p in PRODUCTS.values() if re.search(rf"\b{p}\(", text)]
+    if products:
+        lines.append(f"from codegen.gpu.products import {', '.join(products)}")
     if re.search(r"\bspecial\.", text):
         lines.append("from codegen.gpu import special")
     imported = [n for n in RUNTIME if re.search(rf"\b{n}\b", text)]
@@ -274,7 +278,7 @@ def _calls(walk: DeviceWalk, phases: Sequence[Phase], depth: int) -> list[str]:
     return lines
 
 
-def _entry(kind: Sequence[str], program: Program, sizes: Sequence[str]) -> list[str]:
+def _entry(kind: Sequence[str], program: Program | StepProgram, sizes: Sequence[str]) -> list[str]:
     """The function that is launched: whole numbers to pointers, and which thread this is."""
     convert = dict.fromkeys(("barrier", "status", "offsets", "order"), "integers")
     convert["losses"] = "reals"
@@ -344,4 +348,19 @@ def training_source(program: Program) -> str:
     calls += _calls(update, program.update, 2)
     body = [*walk.lines, *update.lines, *loop, *calls, *_entry(TRAINING, program, fixed)]
     head, text = _prelude(program, [walk, update], "\n".join(body))
+    return "\n".join([*head, text]) + "\n"
+
+
+def step_source(program: StepProgram) -> str:
+    """A kernel that runs many steps of a tiny model on one thread, in one function."""
+    walk = DeviceWalk(program.real, program.math, program.sizes, None, program.pools)
+    lines = step_lines(walk, program, shuffles=False)
+    arguments = ", ".join([*THREAD, *TRAINING, *program.sizes, *program.arrays])
+    body = [
+        # or what step_over stands in stays a function, whose pointers are not known to be global
+        "", "@cuda.jit(device=True, forceinline=True)", f"def train({arguments}):",
+        f"{INDENT}if tid != 0:", f"{INDENT * 2}return", *lines,
+        *_entry(TRAINING, program, program.sizes),
+    ]  # fmt: skip
+    head, text = _prelude(program, [walk], "\n".join(body))
     return "\n".join([*head, text]) + "\n"

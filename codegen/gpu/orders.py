@@ -44,6 +44,8 @@ class Orders:
     @staticmethod
     def most_steps(plan: Plan, start: int) -> int:
         """How many steps from ``start`` on have orders that are sent at a time."""
+        if not plan.shuffled:
+            return plan.steps
         passes = max(1, MOST // max(plan.order.size, 1))
         return passes * plan.per_pass - start % plan.per_pass
 

@@ -146,7 +146,7 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
         "codegen.gpu.runtime": {
             **primitives, **control.bound(primitives), "MOST_WARPS": control.MOST_WARPS,
             "cuda": cuda, **dict.fromkeys(POINTERS, _same), "anew": _same, "at": at,
-            "shared_array": shared_array,
+            "carried": plain.carried, "shared_array": shared_array, "step_over": plain.step_over,
         },
         "codegen.gpu.mathematics": {
             "np": np,

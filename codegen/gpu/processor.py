@@ -101,7 +101,8 @@ def names() -> Mapping[str, Mapping[str, Any]]:
         "codegen.gpu.runtime": {
             **primitives, **control.bound(primitives, compiled), "MOST_WARPS": 1, "cuda": cuda,
             **{name: getattr(runtime, name) for name in plain.POINTERS},
-            "anew": compiled(_same), "shared_array": shared_array,
+            "anew": compiled(_same), "carried": runtime.carried, "shared_array": shared_array,
+            "step_over": runtime.step_over,
         },
         "codegen.gpu.mathematics": {
             "np": np, **vector, "sin": np.sin, "cos": np.cos, "tan": np.tan,

@@ -19,9 +19,9 @@ from .control import MOST_WARPS, WARP
 
 __all__ = [
     "MOST_WARPS", "WARP", "anew", "at", "block_add", "block_maximum", "block_minimum",
-    "block_wait", "cuda", "exchange", "float32s", "float64s", "grid_wait", "integers", "maximum",
-    "minimum", "naturals", "scratch", "shared_array", "wait", "warp_add", "warp_maximum",
-    "warp_minimum", "warp_wait", "zero",
+    "block_wait", "carried", "cuda", "exchange", "float32s", "float64s", "grid_wait", "integers",
+    "maximum", "minimum", "naturals", "scratch", "shared_array", "step_over", "wait", "warp_add",
+    "warp_maximum", "warp_minimum", "warp_wait", "zero",
 ]  # fmt: skip
 
 GLOBAL, SHARED = 1, 3
@@ -82,6 +82,40 @@ def anew(typing_context: Any, number: Any) -> Any:
         return builder.call(copy, arguments)
 
     return types.int64(types.int64), generate
+
+
+@intrinsic
+def carried(typing_context: Any, value: Any) -> Any:
+    """A number that the next step starts from, of which the compiler knows nothing.
+
+    A step must have the same bits wherever in a launch it stands. NVVM does not reassociate, but
+    it turns some products and sums into one multiply-add, by what else uses them and how far
+    apart they are: of four steps that it had unrolled, the first was computed in another way than
+    the rest. So steps have nothing in common, and are one text (``step_over``).
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (number,) = arguments
+        kind, letter = ("f32", "f") if value == types.float32 else ("f64", "d")
+        function = ir.FunctionType(number.type, [number.type])
+        copy = ir.InlineAsm(function, f"mov.{kind} $0, $1;", f"={letter},{letter}")
+        return builder.call(copy, arguments)
+
+    return value(value), generate
+
+
+@intrinsic
+def step_over(typing_context: Any) -> Any:
+    """The end of a step: the compiler does not unroll the loop over the steps."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", side_effect=True)
+        call = builder.call(nothing, [])
+        # "convergent" does not keep NVVM from unrolling, and llvmlite's list lacks this one
+        set.add(call.attributes, "noduplicate")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 def _shared(context: Any, builder: Any, dtype: Any, count: int) -> Any:

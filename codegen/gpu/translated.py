@@ -36,7 +36,7 @@ def gemm(
 """
 """What a product by tiles means."""
 
-_DEVICE = re.compile(r"@cuda\.jit\(device=True\)\ndef (\w+)\((\w*)")
+_DEVICE = re.compile(r"@cuda\.jit\(device=True(?:, forceinline=True)?\)\ndef (\w+)\((\w*)")
 _ENTRY = re.compile(r"@cuda\.jit\ndef run\((.*)\):\n((?:    .*\n)+)")
 
 
@@ -56,7 +56,7 @@ def processor_source(source: str) -> str:
             return match[0]
         if module == "products":
             return ""
-        kept = ["at"] if "at" in imported else []
+        kept = [n for n in ("at", "carried", "step_over") if n in imported]
         return (
             f"from codegen.runtime import Compiler, {', '.join([*kept, 'integers'])}, "
             f"{real}s as reals, wait as meet"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 from ..loop_ir import Buffer, Phase
 from ..names import Names
@@ -33,9 +34,22 @@ PASSES: list[tuple[str, Pass]] = [
 """What phases go through, in order; each pass keeps the meaning."""
 
 
-def run_passes(phases: list[Phase], names: Names, buffers: list[Buffer]) -> None:
-    """Apply :data:`PASSES` to every phase, in place."""
-    for _, transform in PASSES:
+WITHOUT_VECTORS: list[tuple[str, Pass]] = [
+    (what, functools.partial(unroll, vectors=False) if transform is unroll else transform)
+    for what, transform in PASSES
+    if transform is not distribute
+]
+"""What a step for one thread of a device goes through."""
+
+
+def run_passes(
+    phases: list[Phase],
+    names: Names,
+    buffers: list[Buffer],
+    passes: Sequence[tuple[str, Pass]] = PASSES,
+) -> None:
+    """Apply passes to every phase, in place."""
+    for _, transform in passes:
         run_pass(transform, phases, names, buffers)
 
 

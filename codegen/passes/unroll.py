@@ -118,8 +118,11 @@ def _rename_lets(statement: Statement, new: dict[str, str]) -> Statement:
     return statement
 
 
-def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
-    """Unroll the tiny loops of a phase where the result stays short."""
+def unroll(phase: Phase, names: Names, buffers: list[Buffer], vectors: bool = True) -> None:
+    """Unroll the tiny loops of a phase where the result stays short.
+
+    ``vectors`` tells whether what a loop over the rows computes goes into them.
+    """
     if phase.kind in ("combine", "shared"):
         return
     extents = [_extent(s) for s in phase.body]
@@ -134,8 +137,12 @@ def unroll(phase: Phase, names: Names, buffers: list[Buffer]) -> None:
         body += unroll_body([s], names, extent or EXTENTS[1], inmost=not extent)
     phase.body = body
     if lengths:
-        rows = any(isinstance(s, Loop) and s.counter == ROW and _is_flat(s) for s in body)
-        why = "the rows become the lanes of vectors" if rows else "their elements are variables"
+        flat = any(isinstance(s, Loop) and s.counter == ROW and _is_flat(s) for s in body)
+        why = (
+            "the rows become the lanes of vectors"
+            if flat and vectors
+            else "their elements are variables"
+        )
         phase.note(f"axes of {', '.join(map(str, sorted(lengths)))} unrolled", why)
 
 
