@@ -51,6 +51,9 @@ PRODUCTS = {"full": "gemm", "tf32": "gemm_tf32"}
 WIDTH = {"thread": "1", "warp": "WARP", "block": "size"}
 """Threads of a team."""
 
+LANE = {"warp": "tid % WARP", "block": "remainder(tid, size)"}
+"""The place of a thread in its team."""
+
 NUMPY = {
     "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "arcsin": "arcsin", "arccos": "arccos",
     "arctan": "arctan", "arctan2": "arctan2", "arcsinh": "arcsinh", "arccosh": "arccosh",
@@ -62,7 +65,8 @@ _NUMPY = re.compile(rf"\b(?:np|math)\.({'|'.join(NUMPY)})\(")
 
 RUNTIME = (
     "WARP", "anew", "at", "block_add", "block_maximum", "block_minimum", "block_wait", "carried",
-    "integers", "shared_array", "step_over", "wait", "warp_add", "warp_maximum", "warp_minimum",
+    "integers", "quotient", "remainder", "shared_array", "step_over", "wait", "warp_add",
+    "warp_maximum", "warp_minimum",
     "warp_wait",
 )  # fmt: skip
 """What kernels import from ``codegen.gpu.runtime``."""
@@ -119,48 +123,61 @@ class DeviceWalk(Walk):
         first, step = {
             "thread": ("tid", "nth"),
             "warp": ("tid // WARP", "nth // WARP"),
-            "block": ("tid // size", "nth // size"),
+            "block": ("quotient(tid, size)", "quotient(nth, size)"),
         }[s.team]
         self._team = s.team
         for buffer in _of_team(s):
             width = count(buffer.shape)
             memory = f"shared_array({self.text(times(width, const(MOST_WARPS)))}, real(0))"
-            place = f"tid % size // WARP * {self.text(width)}"
+            place = f"{LANE['block']} // WARP * {self.text(width)}"
             self.line(1, f"{buffer.name} = at({memory}, {place})", buffer.formula)
         if s.formula:
             self.line(1, f"# {comment(s.formula)}")
+        end = None
         if s.counters:
-            depth = self._positions(1, "place", first, step, s.counters, s.extents)
+            depth, end = self._positions(1, "place", first, step, s.counters, s.extents)
         else:
             number = f"{s.place} * WARP" if s.team == "thread" else f"{s.place}"
-            mine = f"{number} % ({step})" if s.place else "0"
+            mine = f"remainder({number}, {step})" if s.place else "0"
             self.line(1, f"if {first} == {mine}:")
             depth = 2
         if s.team != "thread":
-            self.line(depth, f"lane = tid % {WIDTH[s.team]}")
+            self.line(depth, f"lane = {LANE[s.team]}")
         self._team_body(s.body, depth)
+        if end is not None:
+            self.line(depth, end)
         self._team = "thread"
 
     def _positions(
         self, depth: int, name: str, first: str, step: str, counters: Sequence[str],
         extents: Sequence[Expr],
-    ) -> int:  # fmt: skip
-        """A loop over every index of some axes; returns the depth of its body."""
-        texts = [self.text(e, level=7) for e in extents]
+    ) -> tuple[int, str | None]:  # fmt: skip
+        """A loop over every index of some axes; returns the depth and the end of its body.
+
+        Not over a range: how many rounds that has is a division of 64 bits by ``step``, and
+        several numbers that are kept from round to round.
+        """
+        texts = [self.text(e) for e in extents]
+        name = counters[0] if len(counters) == 1 else name
+        total = self.text(count(list(extents)))
+        if (first, step) == ("0", "1"):
+            self.line(depth, f"for {name} in range({total}):")
+            end = None
+        else:
+            self.line(depth, f"{name} = {first}")
+            self.line(depth, f"while {name} < {total}:")
+            end = f"{name} += {step}"
         if len(counters) == 1:
-            self.line(depth, f"for {counters[0]} in range({first}, {texts[0]}, {step}):")
-            return depth + 1
-        total = count(list(extents))
-        self.line(depth, f"for {name} in range({first}, {self.text(total)}, {step}):")
+            return depth + 1, end
         rest: Expr = const(1)
         for counter, extent, text in list(zip(counters, extents, texts, strict=True))[:0:-1]:
-            self.line(depth + 1, f"{counter} = {self._over(name, rest)} % {text}")
+            self.line(depth + 1, f"{counter} = remainder({self._over(name, rest)}, {text})")
             rest = times(rest, extent)
         self.line(depth + 1, f"{counters[0]} = {self._over(name, rest)}")
-        return depth + 1
+        return depth + 1, end
 
     def _over(self, name: str, divisor: Expr) -> str:
-        return name if divisor == const(1) else f"{name} // {self.text(divisor, level=7)}"
+        return name if divisor == const(1) else f"quotient({name}, {self.text(divisor)})"
 
     def _team_body(self, body: Sequence[Statement], depth: int) -> None:
         """What a team runs: its first thread stores what all of them know."""
@@ -184,8 +201,10 @@ class DeviceWalk(Walk):
         elif isinstance(s, Turns):
             start, step = self.text(s.part[0]), s.part[1]
             extent = self.text(s.extent)
-            self.line(depth, f"for {s.counter} in range({start}, {extent}, {step}):")
+            self.line(depth, f"{s.counter} = {start}")
+            self.line(depth, f"while {s.counter} < {extent}:")
             self._team_body(s.body, depth + 1)
+            self.line(depth + 1, f"{s.counter} += {step}")
         else:
             super().statement(s, depth)
 
@@ -198,8 +217,10 @@ class DeviceWalk(Walk):
             step = f"{parts}" if self._team == "thread" else f"{parts} * {width}"
         if s.formula:
             self.line(depth, f"# {comment(s.formula)}")
-        inside = self._positions(depth, "inner", first, step, s.counters, s.extents)
+        inside, end = self._positions(depth, "inner", first, step, s.counters, s.extents)
         self.body(s.body, inside)
+        if end is not None:
+            self.line(inside, end)
         for buffer, operation in s.sums.items():
             if self._team == "warp":
                 self.line(depth, f"{buffer.name} = warp_{operation}({buffer.name})")
@@ -271,8 +292,9 @@ def _calls(walk: DeviceWalk, phases: Sequence[Phase], depth: int) -> list[str]:
             open_.append(loop)
         indent = INDENT * (depth + len(open_))
         # or the compiler computes the addresses of all phases before the steps, and keeps them
-        thread = ["anew(tid)", *THREAD[1:]]
-        arguments = ", ".join([*thread, "status", *walk.arguments(phase)])
+        known = {"tid", *walk.sizes, *(loop.counter for loop in phase.around)} - {"seed"}
+        arguments = [*THREAD, "status", *walk.arguments(phase)]
+        arguments = ", ".join(f"anew({a})" if a in known else a for a in arguments)
         lines.append(f"{indent}{phase.name}({arguments})")
         lines.append(f"{indent}wait(barrier, nth, size)")
     return lines

@@ -47,6 +47,18 @@ def at(pointer: Memory, offset: int) -> Memory:
     return pointer.at(offset)
 
 
+def quotient(a: int, b: int) -> int:
+    """``a // b`` of a position, which is never negative."""
+    assert a >= 0 < b, f"{a} // {b} is not one of a position"
+    return a // b
+
+
+def remainder(a: int, b: int) -> int:
+    """``a % b`` of a position, which is never negative."""
+    assert a >= 0 < b, f"{a} % {b} is not one of a position"
+    return a % b
+
+
 def warp_wait() -> None:
     """Until all threads of the warp are here."""
     thread = current()
@@ -146,7 +158,8 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
         "codegen.gpu.runtime": {
             **primitives, **control.bound(primitives), "MOST_WARPS": control.MOST_WARPS,
             "cuda": cuda, **dict.fromkeys(POINTERS, _same), "anew": _same, "at": at,
-            "carried": plain.carried, "shared_array": shared_array, "step_over": plain.step_over,
+            "carried": plain.carried, "quotient": quotient, "remainder": remainder,
+            "shared_array": shared_array, "step_over": plain.step_over,
         },
         "codegen.gpu.mathematics": {
             "np": np,

@@ -83,6 +83,14 @@ def _same(number: Any) -> Any:
     return number
 
 
+def _quotient(a: int, b: int) -> int:
+    return a // b
+
+
+def _remainder(a: int, b: int) -> int:
+    return a % b
+
+
 @functools.cache
 def names() -> Mapping[str, Mapping[str, Any]]:
     """What the text of a kernel imports, by module."""
@@ -101,7 +109,8 @@ def names() -> Mapping[str, Mapping[str, Any]]:
         "codegen.gpu.runtime": {
             **primitives, **control.bound(primitives, compiled), "MOST_WARPS": 1, "cuda": cuda,
             **{name: getattr(runtime, name) for name in plain.POINTERS},
-            "anew": compiled(_same), "carried": runtime.carried, "shared_array": shared_array,
+            "anew": compiled(_same), "carried": runtime.carried, "quotient": compiled(_quotient),
+            "remainder": compiled(_remainder), "shared_array": shared_array,
             "step_over": runtime.step_over,
         },
         "codegen.gpu.mathematics": {

@@ -71,6 +71,8 @@ def processor_source(source: str) -> str:
         lines += ["", "", "@compiler.helper", f"def warp_{n}(x):", "    return x"]
         lines += ["", "", "@compiler.helper", f"def block_{n}(x, lane, size):", "    return x"]
     lines += ["", "", "@compiler.helper", "def anew(x):", "    return x"]
+    for n, operator in (("quotient", "//"), ("remainder", "%")):
+        lines += ["", "", "@compiler.helper", f"def {n}(a, b):", f"    return a {operator} b"]
     for n in ("warp", "block"):
         lines += ["", "", "@compiler.helper", f"def {n}_wait():", "    pass"]
     lines += ["", "", "@compiler.helper", "def wait(barrier, nth, size):", "    meet(barrier, nth)"]
