@@ -6,7 +6,7 @@ import functools
 import pytest
 
 import codegen
-from codegen.gpu import fuse, interchange, passes, spread
+from codegen.gpu import fuse, interchange, parts, passes, spread, teams
 from codegen.gpu.device import running_on
 from codegen.gpu.stand_ins import Processor
 
@@ -42,7 +42,7 @@ def for_a_device(on_a_device, with_target_cuda):
 
 PATHS = {
     "sums in parts by blocks": {},
-    "sums in parts by threads": {"WARP_ROUNDS": 1},
+    "sums in parts by threads": {"FEW": 1},
     "blocks": {"SPLIT_ROUNDS": NEVER},
     "warps": {"SPLIT_ROUNDS": NEVER, "BLOCK_ROUNDS": NEVER},
     "threads": {"SPLIT_ROUNDS": NEVER, "BLOCK_ROUNDS": NEVER, "WARP_ROUNDS": NEVER},
@@ -57,6 +57,7 @@ SMALL = {
     "SPLIT_ROUNDS": 6,
     "PART_ROUNDS": {"block": 2, "warp": 2, "thread": 2},
     "MOST_PARTS": {"block": 4, "warp": 4, "thread": 4},
+    "FEW": 2,
     "WARP_ROUNDS": 2,
     "BLOCK_ROUNDS": 3,
     "REPEATED_WORK": 2,
@@ -73,7 +74,7 @@ GRIDS = [(2, 4, 2), (1, 6, 2), (3, 8, 4)]
 def divide_small_loops(monkeypatch, path):
     """Let tiny sizes take a path that large ones take."""
     for name, value in {**SMALL, **PATHS[path]}.items():
-        readers = [m for m in (fuse, interchange, passes, spread) if hasattr(m, name)]
+        readers = [m for m in (fuse, interchange, parts, passes, spread, teams) if hasattr(m, name)]
         assert readers, f"no module divides loops by {name}"
         for module in readers:
             monkeypatch.setattr(module, name, value)

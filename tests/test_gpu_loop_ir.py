@@ -7,6 +7,7 @@ from on_devices import PATHS, divide_small_loops
 from test_codegen_loop_ir import GRAPHS, VALUES, N, assert_all_close, at, loop, real, used, vector
 
 import symdiff as sd
+from codegen.gpu.making import Making
 from codegen.gpu.nests import Sizes
 from codegen.gpu.spread import Spreader
 from codegen.interpret import interpret
@@ -101,7 +102,7 @@ def test_what_runs_once_stays_in_order():
         Store(out, (), Call("subtract", (Load(first, ()), Load(second, ())), "real")),
     ]
     buffers = []
-    spreader = Spreader(Names(), buffers, Sizes({"n": 5}), {work, out})
+    spreader = Spreader(Making(Names(), buffers, Sizes({"n": 5}), {work, out}))
     phases = spreader.phases("p", body)
     layout(phases, {})
     verify(phases, ["n"], None)

@@ -5,7 +5,7 @@ import pytest
 
 import codegen
 import symdiff as sd
-from codegen.gpu import fuse, interchange, spread
+from codegen.gpu import fuse, interchange, parts
 from codegen.gpu.device import running_on
 from codegen.gpu.stand_ins import Processor, Scheduled
 
@@ -18,9 +18,9 @@ def few_rows_are_many(monkeypatch):
     for module in (fuse, interchange):
         monkeypatch.setattr(module, "MANY", 4)
     monkeypatch.setattr(interchange, "WIDTH", 2)
-    monkeypatch.setattr(spread, "SPLIT_ROUNDS", 8)
-    monkeypatch.setattr(spread, "PART_ROUNDS", dict.fromkeys(spread.PART_ROUNDS, 4))
-    monkeypatch.setattr(spread, "MOST_PARTS", dict.fromkeys(spread.MOST_PARTS, 8))
+    monkeypatch.setattr(parts, "SPLIT_ROUNDS", 8)
+    monkeypatch.setattr(parts, "PART_ROUNDS", dict.fromkeys(parts.PART_ROUNDS, 4))
+    monkeypatch.setattr(parts, "MOST_PARTS", dict.fromkeys(parts.MOST_PARTS, 8))
 
 
 def logistic():

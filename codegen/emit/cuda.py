@@ -293,8 +293,8 @@ def _calls(walk: DeviceWalk, phases: Sequence[Phase], depth: int) -> list[str]:
         indent = INDENT * (depth + len(open_))
         # or the compiler computes the addresses of all phases before the steps, and keeps them
         known = {"tid", *walk.sizes, *(loop.counter for loop in phase.around)} - {"seed"}
-        arguments = [*THREAD, "status", *walk.arguments(phase)]
-        arguments = ", ".join(f"anew({a})" if a in known else a for a in arguments)
+        given = [*THREAD, "status", *walk.arguments(phase)]
+        arguments = ", ".join(f"anew({a})" if a in known else a for a in given)
         lines.append(f"{indent}{phase.name}({arguments})")
         lines.append(f"{indent}wait(barrier, nth, size)")
     return lines

@@ -16,6 +16,7 @@ from ..passes.sharing import UNKNOWN
 from ..passes.unroll import unroll_body
 from .fuse import fuse
 from .interchange import interchange
+from .making import Making
 from .nests import Sizes
 from .spread import Spreader
 
@@ -56,7 +57,7 @@ def run_device_passes(
         b for phase in phases for s in statements(phase.body)
         for b, changed in Summary(s).written.items() if changed
     }  # fmt: skip
-    spreader = Spreader(names, buffers, sizes, written)
+    spreader = Spreader(Making(names, buffers, sizes, written))
     for phase in phases:
         body = unroll_body(spreader.named(phase.body), names, 1)
         phase.body = interchange(fuse(body, sizes), sizes, names, buffers)
