@@ -18,12 +18,12 @@ from numba.extending import intrinsic
 
 from . import control
 from .control import with_primitives
-from .translation.builtins import CLOCK
+from .translation.builtins import CLOCK, TF32_HALF
 from .translation.module import FAST_FLAGS
 
 __all__ = [
     "Compiler", "at", "carried", "chunk_count", "float32s", "float64s", "integers", "naturals",
-    "share", "shuffle", "stamp", "step_over", "wait",
+    "share", "shuffle", "stamp", "step_over", "tf32", "wait",
 ]  # fmt: skip
 
 
@@ -124,6 +124,20 @@ def step_over(typing_context: Any) -> Any:
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def tf32(typing_context: Any, x: Any) -> Any:
+    """The nearest float32 number of eleven digits in base 2, of two the one away from 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (number,) = arguments
+        whole = ir.IntType(32)
+        bits = builder.add(builder.bitcast(number, whole), whole(TF32_HALF))
+        near = builder.bitcast(builder.and_(bits, whole(-2 * TF32_HALF)), number.type)
+        return builder.select(builder.fcmp_unordered("uno", number, number), number, near)
+
+    return types.float32(types.float32), generate
 
 
 @intrinsic

@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
-from codegen.gpu import plain, tensor_cores, tiles
+import codegen
+import symdiff as sd
+from codegen import compact
+from codegen.gpu import passes, plain, tensor_cores, tiles
 from codegen.gpu.control import WARP, bound
+from codegen.gpu.device import running_on
 from codegen.gpu.memory import Race
 from codegen.gpu.scheduler import current, run_grid
+from codegen.gpu.stand_ins import Processor, Scheduled
 
 
 def primitives(side_bits, depth_bits):
@@ -201,3 +206,43 @@ def test_tensor_cores_round_their_operands():
 def test_tensor_cores_need_their_barrier():
     with pytest.raises(Race):
         check(tensor(["block_wait"]), (64, 64, 9), (0, 0), 0, 1, 128, WARP, 0, np.float32)
+
+
+# --- tensor cores in kernels -------------------------------------------------------------
+
+
+def test_the_nearest_number_with_eleven_digits():
+    x = np.random.default_rng(5).normal(size=500)
+    x = np.concatenate([x, [0.0, -0.0, np.inf, -np.inf, np.nan, 1 + 2.0**-11]])
+    x = np.float32(x)
+    rounded = plain.tf32(x)
+    fraction, exponent = np.frexp(x[:500].astype(float))
+    nearest = np.ldexp(np.rint(fraction * 2**11), exponent - 11)
+    np.testing.assert_array_equal(rounded[:500], nearest)
+    np.testing.assert_array_equal(rounded[500:-1], x[500:-1])
+    assert rounded[-1] == 1 + 2.0**-10  # half of the last digit goes away from 0
+
+
+@pytest.mark.parametrize("stand_in", [Processor(2), Scheduled()], ids=["processor", "any order"])
+@pytest.mark.parametrize("precision", ["full", "tf32"])
+def test_a_training_with_rounded_operands(stand_in, precision, monkeypatch):
+    """The gradient of a loss that is linear in its parameters is a product of the data."""
+    monkeypatch.setattr(passes, "PRODUCT_WORK", 1)
+    monkeypatch.setattr(passes, "NARROW", 1)
+    monkeypatch.setattr(compact, "DEVICE_STEP_WORK", 0)
+    random = np.random.default_rng(8)
+    x, t, w = (np.float32(random.normal(size=shape)) for shape in ((8, 6), (8, 5), (6, 5)))
+    X, T, W = sd.tensor("X", "n", 6), sd.tensor("T", "n", 5), sd.tensor("W", 6, 5)
+    trainer = codegen.Trainer(
+        sd.sum((X @ W) * T), {W: w}, sd.optimizers.SGD(0.25), dtype="float32",
+        target="cuda", precision=precision,
+    )  # fmt: skip
+    with running_on(stand_in):
+        trainer.fit({X: x, T: t}, steps=1)
+    assert ("gemm_tf32(" in trainer.source) == (precision == "tf32")
+    rounded = {"full": np.float32, "tf32": to_tf32}
+    results = {name: w - 0.25 * (near(x).T @ near(t)) for name, near in rounded.items()}
+    expected = results.pop(precision)
+    np.testing.assert_allclose(trainer.parameters[W], expected, rtol=1e-5, atol=1e-5)
+    (other,) = results.values()
+    assert np.abs(trainer.parameters[W] - other).max() > 1e-4

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codegen import plain, plain_special
+from codegen.translation.builtins import TF32_HALF
 
 from . import control
 from .memory import Memory
@@ -111,6 +112,23 @@ def minimum(a: Any, b: Any) -> Any:
     return a if a <= b or a != a else b
 
 
+def tf32(x: Any) -> Any:
+    """The nearest float32 number of eleven digits in base 2, of two the one away from 0."""
+    bits = np.asarray(x, np.float32).view(np.uint32) + np.uint32(TF32_HALF)
+    near = (bits & np.uint32(2**32 - 2 * TF32_HALF)).view(np.float32)
+    return np.where(np.isnan(x), x, near)[()]
+
+
+def product_tf32(
+    i: int, j: int, p: int,
+    a: Any, a_stride: int, a_transposed: int, b: Any, b_stride: int, b_transposed: int,
+) -> Any:  # fmt: skip
+    """As ``product``, of operands rounded to TF32."""
+    left = a[p * a_stride + i] if a_transposed else a[i * a_stride + p]
+    right = b[j * b_stride + p] if b_transposed else b[p * b_stride + j]
+    return tf32(left) * tf32(right)
+
+
 def product(
     i: int, j: int, p: int,
     a: Any, a_stride: int, a_transposed: int, b: Any, b_stride: int, b_transposed: int,
@@ -166,5 +184,7 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
             **{name: getattr(plain, name) for name in VECTOR},
             **{name: getattr(np, name) for name in NUMPY},
         },
-        "codegen.gpu.products": {"gemm": gemm},
+        "codegen.gpu.products": {
+            "gemm": gemm, "gemm_tf32": control.with_primitives(gemm, {"product": product_tf32}),
+        },
     }  # fmt: skip

@@ -100,7 +100,11 @@ def names() -> Mapping[str, Mapping[str, Any]]:
         "scratch": scratch, "warp_wait": nothing,
     }  # fmt: skip
     cuda = Cuda()
-    products = control.with_primitives(plain.gemm, {"product": compiled(plain.product)})
+    rounded = control.with_primitives(plain.product_tf32, {"tf32": runtime.tf32})
+    products = {
+        name: compiled(control.with_primitives(plain.gemm, {"product": compiled(product)}))
+        for name, product in (("gemm", plain.product), ("gemm_tf32", rounded))
+    }
     # the sine and cosine of vector_math are for bounded arguments
     vector = {name: getattr(vector_math, name) for name in plain.VECTOR}
     return {
@@ -117,7 +121,7 @@ def names() -> Mapping[str, Mapping[str, Any]]:
             "np": np, **vector, "sin": np.sin, "cos": np.cos, "tan": np.tan,
             **{name: getattr(np, name) for name in plain.NUMPY},
         },
-        "codegen.gpu.products": {"gemm": compiled(products)},
+        "codegen.gpu.products": products,
     }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ _ENTRY = re.compile(r"@cuda\.jit\ndef run\((.*)\):\n((?:    .*\n)+)")
 def processor_source(source: str) -> str:
     """The same phases and loop, with an entry that takes the thread and how many there are."""
     real = "float32" if "float32s as reals" in source else "float64"
+    rounded = "products import gemm_tf32" in source
     vectors: list[str] = []
     aliases: list[str] = []
 
@@ -57,6 +58,7 @@ def processor_source(source: str) -> str:
         if module == "products":
             return ""
         kept = [n for n in ("at", "carried", "step_over") if n in imported]
+        kept += ["tf32"] if rounded else []
         return (
             f"from codegen.runtime import Compiler, {', '.join([*kept, 'integers'])}, "
             f"{real}s as reals, wait as meet"
@@ -78,7 +80,10 @@ def processor_source(source: str) -> str:
     lines += ["", "", "@compiler.helper", "def wait(barrier, nth, size):", "    meet(barrier, nth)"]
     products = re.search(r"from codegen\.gpu\.products import (\w+)", source)
     if products:
-        lines.append(PRODUCT.rstrip().replace("def gemm(", f"def {products[1]}("))
+        product = PRODUCT.rstrip().replace("def gemm(", f"def {products[1]}(")
+        if rounded:
+            product = product.replace("left * right", "tf32(left) * tf32(right)")
+        lines.append(product)
     marker = f"real = np.{real}\n"
     text = text.replace(marker, marker + "\n".join(lines) + "\n", 1)
 

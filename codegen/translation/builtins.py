@@ -172,6 +172,20 @@ def _step_over(code: Code, arguments: list[Value]) -> Value:
     return Value(NOTHING, "")
 
 
+TF32_HALF = 1 << 12
+"""Half of the last digit of a TF32 number, in the bits of a float32 number."""
+
+
+def _tf32(code: Code, arguments: list[Value]) -> Value:
+    """The digits below are cut off, after half of the last one was added to the magnitude."""
+    x = code.convert(arguments[0], FLOAT32)
+    bits = code.value(INT32, f"bitcast float {x.text} to i32")
+    bits = code.value(INT32, f"add i32 {bits.text}, {TF32_HALF}")
+    bits = code.value(INT32, f"and i32 {bits.text}, {-2 * TF32_HALF}")
+    near = code.value(FLOAT32, f"bitcast i32 {bits.text} to float")
+    return code.select(arithmetic.compare(code, ast.NotEq(), x, x), x, near)
+
+
 def _atomic_add(code: Code, arguments: list[Value]) -> Value:
     array, offset, value = arguments
     place = _at(code, [array, offset])
@@ -233,6 +247,7 @@ PRIMITIVES: Mapping[str, Builtin] = {
     "at": Builtin(_at),
     "carried": Builtin(_carried),
     "step_over": Builtin(_step_over),
+    "tf32": Builtin(_tf32),
     "atomic_add": Builtin(_atomic_add),
     "atomic_load": Builtin(_atomic_load),
     "give_way": Builtin(_give_way),
