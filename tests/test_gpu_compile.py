@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from test_gpu_compact import TINY
 
 import codegen
 import symdiff as sd
@@ -174,6 +175,24 @@ def test_a_step_keeps_no_addresses_from_phase_to_phase():
         trainer.fit(data, batch_size=50, epochs=1)
     (result,) = compiled(trainer.source, ["sm_90"])
     assert result.registers <= 128 and not result.wide
+
+
+@pytest.mark.parametrize("model, way", TINY, ids=[model.__name__ for model, _ in TINY])
+def test_tiny_models_are_one_loop_over_registers(model, way):
+    """Steps are one text: of copies of it, the compiler contracts some products only."""
+    with running_on(Processor(1)):
+        loss, start, data = model()
+        rule = sd.optimizers.Adam()
+        trainer = codegen.Trainer(loss, start, rule, dtype="float32", target="cuda")
+        trainer.fit(data, **way)
+    numbers = sum(np.size(value) for value in trainer.parameters.values())
+    for result in compiled(trainer.source):
+        used = offline.instructions(result.ptx)
+        stores = sum(count for name, count in used.items() if name.startswith("st."))
+        # the loss of a step; at the end parameters and state
+        assert stores == used["st.global.f32"] == 1 + numbers + trainer._state.size
+        assert result.registers <= 128 and result.stack == 0 and result.shared == 0
+        assert not result.wide and result.block_barriers == result.grid_barriers == 0
 
 
 def test_products_on_tensor_cores():
