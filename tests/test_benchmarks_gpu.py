@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -31,7 +32,7 @@ def test_all_systems_agree_on_the_processor(tmp_path, capsys):
     assert text.count("the reference after") == 4
     for name in installed[1:]:
         for point in ("W2", "W5", "curve32=1024", "wide=16x8"):
-            if name not in {n for n, _ in __main__.keys_of(point, systems.SYSTEMS)}:
+            if name not in {n for n, _ in __main__.keys_of(point, systems.SYSTEMS, "cpu")}:
                 continue
             row = next(line for line in lines if line.startswith(f"| {point} | {name} |"))
             assert "| agrees after " in row
@@ -169,6 +170,19 @@ def test_points():
     weights = [a.size for a in problem.start if a.ndim == 2]
     assert module.operations == 4 * (6 * sum(weights) - 2 * weights[0])
     assert points.data_bytes("W1") is None
+
+
+def test_precisions():
+    """Both where there are tensor cores; a trainer for the processor refuses TF32."""
+    keys = __main__.keys_of("wide=8x4", systems.SYSTEMS, "cuda")
+    assert keys[0] == (systems.OURS.name, "float32")
+    assert {n for n, p in keys if p == "tf32"} == {n for n, p in keys if p == "float32"}
+    here = __main__.keys_of("wide=8x4", systems.SYSTEMS, "cpu")
+    assert {p for _, p in here} == {"float32"}
+    _, problem = worker.opened("wide=8x4", "cuda", "tf32", tiny=True)
+    assert points.load("wide=8x4").with_symdiff(problem) is not None
+    with pytest.raises(ValueError, match="precision='tf32'"):
+        points.load("wide=8x4").with_symdiff(replace(problem, device="cpu"))
 
 
 def test_orders_are_repeated():

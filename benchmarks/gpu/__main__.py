@@ -13,7 +13,7 @@ from . import card as cards
 from . import points
 from .report import report
 from .session import Options, Session
-from .systems import EAGER, OURS, SYSTEMS, precisions
+from .systems import EAGER, OURS, PRECISIONS, SYSTEMS
 
 QUICK_SECONDS = 215
 
@@ -73,12 +73,12 @@ def find_card(given, parser):
         )
 
 
-def keys_of(name, systems):
+def keys_of(name, systems, device):
     """Systems and precisions that run a point."""
     names = [s.name for s in systems]
     if name.startswith("wide="):
-        both = precisions()
-        return [(n, p) for p in ("float32", "tf32") for n in names if p in both.get(n, ())]
+        known = ["float32", "tf32"] if device == "cuda" else ["float32"]
+        return [(n, p) for p in known for n in names if p in PRECISIONS.get(n, ())]
     if "=" in name:  # eager PyTorch keeps many arrays of the size of the data
         names = [n for n in names if n != EAGER.name]
     return [(n, "float32") for n in names]
@@ -128,15 +128,13 @@ def main(argv=None):
         for name, why in absent.items():
             say(f"left out: {name}: {why}")
         systems = [s for s in systems if s.name not in failures]
-        if any(n.startswith("wide=") for n in names) and len(precisions()[OURS.name]) == 1:
-            absent[f"{OURS.name}, tf32"] = "codegen.Trainer has no precision to choose"
         size = 2**20 if given.tiny else min(2**30, card.memory // 16)
         bandwidth, source = session.bandwidth(systems, size)
         for name in names:
             if session.late():
                 skipped.append(name)
                 continue
-            outcomes.append(session.run(name, keys_of(name, systems)))
+            outcomes.append(session.run(name, keys_of(name, systems, given.device)))
             if given.output is not None:  # after every point: a run that is stopped leaves these
                 given.output.write_text(text(), encoding="utf-8")
     if given.output is not None:

@@ -15,12 +15,5 @@ def by_name(name):
     return next(s for s in SYSTEMS if s.name == name)
 
 
-def precisions():
-    """``{system: precisions}`` for wide layers; ours as far as its trainer has the choice."""
-    import inspect
-
-    import codegen
-
-    known = "precision" in inspect.signature(codegen.Trainer).parameters
-    both = ["float32", "tf32"]
-    return {OURS.name: both if known else both[:1], JAX.name: both, GRAPHS.name: both}
+PRECISIONS = {name: ["float32", "tf32"] for name in (OURS.name, JAX.name, GRAPHS.name)}
+"""How wide layers are multiplied, by system; the processor knows float32 only."""
