@@ -83,7 +83,8 @@ RESERVED = frozenset(
     loss seed moving_count min max range abs int
     cuda size place inner lane passes pass_stride WARP warp_wait block_wait warp_add warp_maximum
     warp_minimum block_add block_maximum block_minimum sqrt floor ceil arcsin arccos arctan arctan2
-    arcsinh arccosh arctanh""".split()
+    arcsinh arccosh arctanh
+    anew quotient remainder shared_array gemm_tf32""".split()
 ) | frozenset(SPELLING)
 
 _COST = {"exp": 20, "log": 20, "sin": 25, "cos": 25, "tanh": 30, "sigmoid": 25, "softplus": 40,

@@ -1,5 +1,7 @@
 """Tiny models on a device: one thread runs whole steps, with the results of the processor."""
 
+import ast
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -11,9 +13,11 @@ import symdiff as sd
 from codegen import compact
 from codegen import loop as loops
 from codegen.compact import DEVICE_STEP_WORK, CompactKernel
+from codegen.emit.cuda import NUMPY, PRODUCTS, RUNTIME, THREAD, TRAINING
 from codegen.gpu import orders
 from codegen.gpu.device import running_on
 from codegen.gpu.stand_ins import Processor, Scheduled
+from codegen.kernel import RESERVED
 from codegen.training import TrainingKernel
 from symdiff import optimizers
 
@@ -158,3 +162,17 @@ def test_steps_of_more_work_have_phases():
             assert isinstance(kernel(trainer), CompactKernel if tiny else TrainingKernel)
             assert ("wait(barrier, nth, size)" in trainer.source) != tiny
     assert works[0] < DEVICE_STEP_WORK < works[1] < works[2]
+
+
+def test_names_of_the_module_are_not_given_to_symbols():
+    quotient, passes = sp.symbols("quotient passes")
+    loss = (quotient * passes - 1) ** 2
+    with running_on(Processor(1)):
+        trainer, _ = trained(lambda: (loss, {quotient: 0.5}, {passes: [1.0, 2.0]}), WAYS[0])
+    names = {*THREAD, *TRAINING, *RUNTIME, *NUMPY.values(), *PRODUCTS.values()}
+    for s in ast.parse(trainer.source).body:
+        if isinstance(s, ast.FunctionDef):
+            names.add(s.name)
+        elif isinstance(s, (ast.Import, ast.ImportFrom)):
+            names |= {a.asname or a.name for a in s.names}
+    assert {"run", "train", "cuda", "reals"} <= names <= RESERVED
