@@ -89,6 +89,26 @@ def anew(typing_context: Any, number: Any) -> Any:
     return types.int64(types.int64), generate
 
 
+def _natural_intrinsic(operation: str) -> Any:
+    @intrinsic
+    def divide(typing_context: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, operation)(*arguments)
+
+        return types.int64(types.int64, types.int64), generate
+
+    return divide
+
+
+quotient = _natural_intrinsic("udiv")
+"""``quotient(a, b)``: ``a // b`` of a position, which is never negative, and b > 0.
+
+No signs are looked at, and b is not compared with 0.
+"""
+remainder = _natural_intrinsic("urem")
+"""``remainder(a, b)``: ``a % b`` of the same."""
+
+
 @intrinsic
 def carried(typing_context: Any, value: Any) -> Any:
     """A number that the next step starts from, of which the compiler knows nothing.
