@@ -77,8 +77,7 @@ def anew(typing_context: Any, number: Any) -> Any:
     """The same whole number, of which the compiler knows only that it is from 0 to MOST.
 
     What depends on the thread or on a size stays where it stands in a loop. All phases of a step
-    would have their addresses computed before the first step, and keep them in registers: a small
-    network of convolutions took 240 in place of 94.
+    would have their addresses computed before the first step, and keep them in registers.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
