@@ -142,26 +142,6 @@ def step_over(typing_context: Any) -> Any:
     return types.void(), generate
 
 
-def _natural_intrinsic(operation: str) -> Any:
-    @intrinsic
-    def divide(typing_context: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, operation)(*arguments)
-
-        return types.int64(types.int64, types.int64), generate
-
-    return divide
-
-
-quotient = _natural_intrinsic("udiv")
-"""``quotient(a, b)``: ``a // b`` of a position, which is never negative, and b > 0.
-
-No signs are looked at, and b is not compared with 0.
-"""
-remainder = _natural_intrinsic("urem")
-"""``remainder(a, b)``: ``a % b`` of the same."""
-
-
 def _shared(context: Any, builder: Any, dtype: Any, count: int) -> Any:
     """Memory of the block: the same for all threads and calls that reach this place."""
     element = context.get_data_type(dtype)
