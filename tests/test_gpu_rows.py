@@ -6,7 +6,9 @@ import pytest
 import codegen
 import symdiff as sd
 from codegen.gpu import fuse, interchange, parts
+from codegen.gpu.control import GRID_WARPS, WARP
 from codegen.gpu.device import running_on
+from codegen.gpu.shape import blocks_and_size, shape_of
 from codegen.gpu.stand_ins import Processor, Scheduled
 
 DEVICES = [Processor(2), Scheduled(1, 4, 4), Scheduled(2, 4, 2, seed=3), Scheduled(3, 8, 4, seed=1)]
@@ -107,3 +109,15 @@ def test_sums_that_do_not_fit_stay_apart(monkeypatch):
     )
     np.testing.assert_allclose(got, want, rtol=1e-12)
     assert "shared_array" not in function.source
+
+
+def test_blocks_have_no_more_warps_than_memory_for_them():
+    loss, data, parameters = logistic()
+    kernel = codegen.compile(
+        sd.gradient(loss, parameters[0]), inputs=[*data, *parameters], target="cuda"
+    )._kernel((False,) * 3)[0]._for({data[0].shape[0]: 64})  # fmt: skip
+    lowered = kernel._lowered
+    assert "shared_array" in kernel.source
+    for rows in (1, 64, 10**7):
+        asked = shape_of(lowered.phases, dict.fromkeys(lowered.sizes.values(), rows))
+        assert blocks_and_size(asked, 1024, 264)[1] <= GRID_WARPS * WARP

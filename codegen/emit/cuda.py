@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..gpu.control import MOST_WARPS
+from ..gpu.control import GRID_WARPS
 from ..layout import seen_buffers
 from ..loop_ir import (
     Buffer,
@@ -128,7 +128,7 @@ class DeviceWalk(Walk):
         self._team = s.team
         for buffer in _of_team(s):
             width = count(buffer.shape)
-            memory = f"shared_array({self.text(times(width, const(MOST_WARPS)))}, real(0))"
+            memory = f"shared_array({self.text(times(width, const(GRID_WARPS)))}, real(0))"
             place = f"{LANE['block']} // WARP * {self.text(width)}"
             self.line(1, f"{buffer.name} = at({memory}, {place})", buffer.formula)
         if s.formula:

@@ -16,6 +16,9 @@ WARP = 32
 MOST_WARPS = 32
 """Warps of the largest block."""
 
+GRID_WARPS = 8
+"""Warps of a block, where there are several blocks."""
+
 
 def with_primitives(function: Any, primitives: Mapping[str, Any]) -> Callable[..., Any]:
     """A function of this module with its primitives."""

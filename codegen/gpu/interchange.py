@@ -26,12 +26,13 @@ from ..loop_ir import (
 )
 from ..names import Names
 from ..passes.fuse import Summary, fusable, join
-from .control import MOST_WARPS
+from .control import GRID_WARPS
 from .fuse import MANY
 from .nests import SUMS, Sizes, chain
 
-MEMORY = 40 * 1024
-"""Bytes of a block for such sums, with one set of them for each of its warps,"""
+MEMORY = 8 * 1024
+"""Bytes of a block for such sums, with one set of them for each of its warps: of 48 KiB, products
+by tiles take up to 36,"""
 
 NUMBER = 8
 """of numbers of so many bytes."""
@@ -88,7 +89,7 @@ def interchange(
         Takes the buffers that are made.
     """
     result = list(body)
-    left = MEMORY // (NUMBER * MOST_WARPS)
+    left = MEMORY // (NUMBER * GRID_WARPS)
     for s in body:
         found = _sums(s, sizes)
         if found is None:

@@ -15,6 +15,7 @@ from ..loop_ir import (
     Routine,
     Spread,
     Statement,
+    Turns,
     Var,
     statements,
     walk,
@@ -50,7 +51,9 @@ class Sizes:
         """Statements that a body runs."""
         total = 0
         for s in body:
-            if isinstance(s, Loop):
+            if isinstance(s, Turns):
+                total += -(-self.extent(s.extent) // s.part[1]) * self.work(s.body)
+            elif isinstance(s, Loop):
                 total += self.extent(s.extent) * self.work(s.body)
             elif isinstance(s, (Spread, Lanes)):
                 parts = s.part[1] if isinstance(s, Lanes) and s.part else 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..loop_ir import Gemm, Phase, Spread
-from .control import MOST_WARPS, WARP
+from ..loop_ir import Gemm, Phase, Spread, Turns, statements
+from .control import GRID_WARPS, MOST_WARPS, WARP
 from .nests import Sizes
 
-BLOCK = 256
+BLOCK = GRID_WARPS * WARP
 """Threads of a block, where there are several."""
 
 TILE = 16 * 16
@@ -53,7 +53,9 @@ def shape_of(phases: Sequence[Phase], values: Mapping[str, int]) -> Shape:
                 team = {"thread": 1, "warp": WARP, "block": BLOCK}[s.team]
                 wanted = sizes.product(s.extents) * team
             threads = max(threads, wanted)
-    return Shape(threads, work <= BARRIER_WORK * max(barriers, 1))
+    # the memory of warps is for those of the blocks of a grid
+    shared = any(isinstance(s, Turns) for phase in phases for s in statements(phase.body))
+    return Shape(threads, work <= BARRIER_WORK * max(barriers, 1) and not shared)
 
 
 def blocks_and_size(shape: Shape, most_threads: int, most_blocks: int) -> tuple[int, int]:
