@@ -136,8 +136,10 @@ class DeviceRun:
     ) -> int:
         where, there = self._device, self._there
         status = np.zeros(1, np.int64)
-        given = [where.upload(status), *self._batches(plan, start, steps, random),
-                 where.upload(losses)]  # fmt: skip
+        given = [
+            where.upload(status), *self._batches(plan, start, steps, random),
+            where.reserve(losses.size, losses.dtype),
+        ]  # fmt: skip
         for name, array in self._trained.items():
             if name in there:
                 where.replace(there[name], array)
