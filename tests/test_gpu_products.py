@@ -6,7 +6,7 @@ import pytest
 import codegen
 import symdiff as sd
 from codegen import compact
-from codegen.gpu import passes, plain, tensor_cores, tiles
+from codegen.gpu import passes, plain, processor, tensor_cores, tiles
 from codegen.gpu.control import WARP, bound
 from codegen.gpu.device import running_on
 from codegen.gpu.memory import Race
@@ -246,3 +246,14 @@ def test_a_training_with_rounded_operands(stand_in, precision, monkeypatch):
     np.testing.assert_allclose(trainer.parameters[W], expected, rtol=1e-5, atol=1e-5)
     (other,) = results.values()
     assert np.abs(trainer.parameters[W] - other).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ["gemm", "gemm_tf32"])
+def test_products_compiled_by_numba(name):
+    random = np.random.default_rng(6)
+    a, b = np.float32(random.normal(size=(3, 5))), np.float32(random.normal(size=(5, 4)))
+    c = np.zeros((3, 4), np.float32)
+    product = processor.names()["codegen.gpu.products"][name]
+    processor.on_threads(product)(2, 3, 4, 5, a.ravel(), 5, 0, b.ravel(), 4, 0, c.reshape(-1), 4, 0)
+    near = to_tf32 if name == "gemm_tf32" else np.float32
+    np.testing.assert_allclose(c, near(a) @ near(b), rtol=1e-5, atol=1e-6)
