@@ -118,7 +118,7 @@ def test_both_barriers_of_block_reductions_are_needed(name, skipped):
         if calls[thread.tid] % 2 != skipped:
             plain.block_wait()
 
-    function = control.bound({**known, "block_wait": block_wait})[name]
+    function = control.reductions({**known, "block_wait": block_wait})[name]
 
     def kernel(tid, nth, size, x):
         for _ in range(2):

@@ -20,9 +20,13 @@ GRID_WARPS = 8
 """Warps of a block, where there are several blocks."""
 
 
-def with_primitives(function: Any, primitives: Mapping[str, Any]) -> Callable[..., Any]:
-    """A function of this module with its primitives."""
-    return FunctionType(function.__code__, {**function.__globals__, **primitives})
+def with_primitives(
+    function: Any, primitives: Mapping[str, Any], name: str | None = None
+) -> Callable[..., Any]:
+    """A function of this module with its primitives, perhaps with another name."""
+    code = function.__code__
+    code = code.replace(co_name=name, co_qualname=name) if name else code
+    return FunctionType(code, {**function.__globals__, **primitives})
 
 
 def primitive(name: str) -> Callable[..., Any]:
@@ -49,8 +53,8 @@ exchange = primitive("exchange")
 scratch = primitive("scratch")
 """``scratch(x)``: memory of the block, one number like x for each warp."""
 
-maximum = primitive("maximum")
-minimum = primitive("minimum")
+combine = primitive("combine")
+"""``combine(a, b)``: one of COMBINED."""
 
 
 def wait(barrier: Any, nth: int, size: int) -> None:
@@ -61,82 +65,48 @@ def wait(barrier: Any, nth: int, size: int) -> None:
         grid_wait(barrier, nth)
 
 
-def warp_add(x: Any) -> Any:
-    """The sum over a warp: the same bits in all of its threads, for both add the same pair."""
+def add(a: Any, b: Any) -> Any:
+    """The sum of two numbers."""
+    return a + b
+
+
+def warp_all(x: Any) -> Any:
+    """What ``combine`` makes of the numbers of a warp.
+
+    The same bits in all of its threads, for of each pair both combine the same two.
+    """
     distance = WARP // 2
     while distance > 0:
-        x = x + exchange(x, distance)
+        x = combine(x, exchange(x, distance))
         distance //= 2
     return x
 
 
-def warp_maximum(x: Any) -> Any:
-    """The largest number of a warp."""
-    distance = WARP // 2
-    while distance > 0:
-        x = maximum(x, exchange(x, distance))
-        distance //= 2
-    return x
+def block_all(x: Any, place: int, size: int) -> Any:
+    """What ``combine`` makes of the numbers of a block, for the thread at a place of it.
 
-
-def warp_minimum(x: Any) -> Any:
-    """The smallest number of a warp."""
-    distance = WARP // 2
-    while distance > 0:
-        x = minimum(x, exchange(x, distance))
-        distance //= 2
-    return x
-
-
-def block_add(x: Any, place: int, size: int) -> Any:
-    """The sum over a block, for the thread at a place of it: over warps, then these in order."""
-    x = warp_add(x)
+    Of those of each warp first, then of these in order.
+    """
+    x = warp_all(x)
     memory = scratch(x)
     if place % WARP == 0:
         memory[place // WARP] = x
     block_wait()
     total = memory[0]
     for warp in range(1, size // WARP):
-        total = total + memory[warp]
+        total = combine(total, memory[warp])
     block_wait()
     return total
 
 
-def block_maximum(x: Any, place: int, size: int) -> Any:
-    """The largest number of a block."""
-    x = warp_maximum(x)
-    memory = scratch(x)
-    if place % WARP == 0:
-        memory[place // WARP] = x
-    block_wait()
-    total = memory[0]
-    for warp in range(1, size // WARP):
-        total = maximum(total, memory[warp])
-    block_wait()
-    return total
-
-
-def block_minimum(x: Any, place: int, size: int) -> Any:
-    """The smallest number of a block."""
-    x = warp_minimum(x)
-    memory = scratch(x)
-    if place % WARP == 0:
-        memory[place // WARP] = x
-    block_wait()
-    total = memory[0]
-    for warp in range(1, size // WARP):
-        total = minimum(total, memory[warp])
-    block_wait()
-    return total
-
-
-FUNCTIONS = (wait, warp_add, warp_maximum, warp_minimum, block_add, block_maximum, block_minimum)
+COMBINED = ("add", "maximum", "minimum")
+"""For each there are ``warp_…`` and ``block_…``: the sum, the largest and the smallest number."""
 
 
 def bound(
     primitives: Mapping[str, Any],
     compiled: Callable[[Any], Any] = lambda function: function,
-    functions: Sequence[Any] = FUNCTIONS,
+    functions: Sequence[Any] = (wait,),
 ) -> dict[str, Any]:
     """Functions with their primitives, by name; ``compiled`` is done to each.
 
@@ -146,4 +116,19 @@ def bound(
     for function in functions:
         own = with_primitives(function, {**primitives, **found})
         found[function.__name__] = compiled(own)
+    return found
+
+
+def reductions(
+    primitives: Mapping[str, Any], compiled: Callable[[Any], Any] = lambda function: function
+) -> dict[str, Any]:
+    """``warp_add``, ``block_add`` and the others of COMBINED, with their primitives."""
+    pairs = {**primitives, "add": compiled(add)}
+    found: dict[str, Any] = {}
+    for name in COMBINED:
+        own = {**primitives, "combine": pairs[name]}
+        over_warp = compiled(with_primitives(warp_all, own, f"warp_{name}"))
+        own["warp_all"] = over_warp
+        found[f"warp_{name}"] = over_warp
+        found[f"block_{name}"] = compiled(with_primitives(block_all, own, f"block_{name}"))
     return found

@@ -174,7 +174,8 @@ def names(warp: int) -> Mapping[str, Mapping[str, Any]]:
         "numba": {"cuda": cuda},
         "codegen.gpu": {"special": plain_special},
         "codegen.gpu.runtime": {
-            **primitives, **control.bound(primitives), "MOST_WARPS": control.MOST_WARPS,
+            **primitives, **control.bound(primitives), **control.reductions(primitives),
+            "MOST_WARPS": control.MOST_WARPS,
             "cuda": cuda, **dict.fromkeys(POINTERS, _same), "anew": _same, "at": at,
             "carried": plain.carried, "quotient": quotient, "remainder": remainder,
             "shared_array": shared_array, "step_over": plain.step_over,

@@ -111,7 +111,8 @@ def names() -> Mapping[str, Mapping[str, Any]]:
         "numba": {"cuda": cuda},
         "codegen.gpu": {"special": special},
         "codegen.gpu.runtime": {
-            **primitives, **control.bound(primitives, compiled), "MOST_WARPS": 1, "cuda": cuda,
+            **primitives, **control.bound(primitives, compiled),
+            **control.reductions(primitives, compiled), "MOST_WARPS": 1, "cuda": cuda,
             **{name: getattr(runtime, name) for name in plain.POINTERS},
             "anew": compiled(_same), "carried": runtime.carried, "quotient": compiled(_quotient),
             "remainder": compiled(_remainder), "shared_array": shared_array,

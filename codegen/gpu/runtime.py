@@ -15,7 +15,7 @@ from numba.cuda.core.errors import RequireLiteralValue
 from numba.cuda.extending import intrinsic
 
 from . import control
-from .control import MOST_WARPS, WARP
+from .control import COMBINED, MOST_WARPS, WARP
 
 __all__ = [
     "MOST_WARPS", "WARP", "anew", "at", "block_add", "block_maximum", "block_minimum",
@@ -235,10 +235,8 @@ _PRIMITIVES = {
     "scratch": scratch,
     "warp_wait": warp_wait,
 }
-_functions = control.bound(_PRIMITIVES, cuda.jit(device=True))
-wait = _functions["wait"]
+wait = control.bound(_PRIMITIVES, cuda.jit(device=True))["wait"]
+_reductions = control.reductions(_PRIMITIVES, cuda.jit(device=True))
 warp_add, warp_maximum, warp_minimum, block_add, block_maximum, block_minimum = (
-    _functions[f"{team}_{operation}"]
-    for team in ("warp", "block")
-    for operation in ("add", "maximum", "minimum")
+    _reductions[f"{team}_{operation}"] for team in ("warp", "block") for operation in COMBINED
 )
