@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .ir_walk import loads, map_statement, rewritten_targets, statements
 from .layout import touched
 from .loop_ir import (
     LANE,
@@ -19,10 +20,6 @@ from .loop_ir import (
     Store,
     Update,
     Var,
-    loads,
-    map_statement,
-    rewritten_targets,
-    statements,
 )
 from .names import Names
 

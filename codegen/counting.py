@@ -21,6 +21,7 @@ from llvmlite import ir
 
 from . import vector_math
 from .emit.spelling import SPELLING, External, Helper, Vector
+from .ir_walk import walk
 from .layout import size_value
 from .loop_ir import (
     Block,
@@ -37,7 +38,6 @@ from .loop_ir import (
     Statement,
     Store,
     Update,
-    walk,
 )
 from .straight_line import FORMATS, define
 

@@ -32,9 +32,10 @@ from .gpu.device import Device, device, plain_device
 from .gpu.passes import is_wide_product, run_device_passes
 from .gpu.shape import shape_of
 from .gpu.special_functions import DEVICE_SPECIAL
+from .ir_walk import statements
 from .launch import address, launch
 from .layout import Pool, layout, memory_dtype, size_value, used_buffers
-from .loop_ir import Buffer, Expr, Gemm, Phase, Var, statements
+from .loop_ir import Buffer, Expr, Gemm, Phase, Var
 from .lower import Lowering, Output
 from .machine_code import Entry
 from .names import Names

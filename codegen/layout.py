@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .ir_walk import loads, statements
 from .loop_ir import (
     Block,
     Buffer,
@@ -24,9 +25,7 @@ from .loop_ir import (
     Var,
     const,
     count,
-    loads,
     plus,
-    statements,
     times,
 )
 

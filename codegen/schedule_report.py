@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 
-from .loop_ir import Gemm, Note, Phase, Spread, statements
+from .ir_walk import statements
+from .loop_ir import Gemm, Note, Phase, Spread
 
 KINDS = {
     "rows": "by rows, each thread some chunks",

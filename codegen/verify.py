@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
+from .ir_walk import children
 from .loop_ir import (
     Block,
     Buffer,
@@ -28,7 +29,6 @@ from .loop_ir import (
     Turns,
     Update,
     Var,
-    children,
 )
 from .passes.sharing import meet
 

@@ -7,7 +7,8 @@ from loops import Loops
 import codegen
 import symdiff as sd
 from codegen.channels import LANES, geometry, plan_images
-from codegen.loop_ir import Gemm, Loop, statements
+from codegen.ir_walk import statements
+from codegen.loop_ir import Gemm, Loop
 from symdiff.bridge import to_graph
 from symdiff.graph import walk
 from symdiff.layers import AvgPool2D, BatchNorm, Conv2D, Dense, Flatten, MaxPool2D, Sequential

@@ -11,6 +11,7 @@ from codegen.gpu.making import Making
 from codegen.gpu.nests import Sizes
 from codegen.gpu.spread import Spreader
 from codegen.interpret import interpret
+from codegen.ir_walk import statements
 from codegen.layout import layout
 from codegen.loop_ir import (
     Buffer,
@@ -26,7 +27,6 @@ from codegen.loop_ir import (
     Update,
     Var,
     const,
-    statements,
 )
 from codegen.names import Names
 from codegen.verify import InvalidLoopIR, verify

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ..gpu.control import GRID_WARPS
+from ..ir_walk import statements
 from ..layout import seen_buffers
 from ..loop_ir import (
     Buffer,
@@ -24,7 +25,6 @@ from ..loop_ir import (
     Var,
     const,
     count,
-    statements,
     times,
 )
 from ..names import comment

@@ -8,8 +8,9 @@ from typing import Any
 
 from symdiff.errors import UnsupportedOperation
 
+from ..ir_walk import walk
 from ..layout import Pool
-from ..loop_ir import Buffer, Call, Const, Expr, Load, Var, const, flat_index, plus, walk
+from ..loop_ir import Buffer, Call, Const, Expr, Load, Var, const, flat_index, plus
 from .spelling import SPELLING, External, Helper, Vector
 
 _LEVEL = {

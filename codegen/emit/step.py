@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..ir_walk import statements
 from ..layout import Pool, touched
-from ..loop_ir import Const, Expr, Phase, Var, statements
+from ..loop_ir import Const, Expr, Phase, Var
 from .walk import INDENT, Walk
 
 

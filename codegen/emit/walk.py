@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ..ir_walk import statements
 from ..layout import Pool, memory_dtype, seen_buffers, used_buffers
 from ..loop_ir import (
     Block,
@@ -26,7 +27,6 @@ from ..loop_ir import (
     const,
     flat_index,
     plus,
-    statements,
     times,
 )
 from ..names import comment

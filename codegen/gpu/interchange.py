@@ -9,21 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..loop_ir import (
-    Buffer,
-    Const,
-    Expr,
-    Load,
-    Loop,
-    Statement,
-    Store,
-    Update,
-    Var,
-    loads,
-    map_statement,
-    nested,
-    statements,
-)
+from ..ir_walk import loads, map_statement, statements
+from ..loop_ir import Buffer, Const, Expr, Load, Loop, Statement, Store, Update, Var, nested
 from ..names import Names
 from ..passes.fuse import Summary, fusable, join
 from .control import GRID_WARPS

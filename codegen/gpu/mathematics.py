@@ -17,12 +17,13 @@ import numpy
 from llvmlite import ir
 from numba import cuda
 from numba.cuda import cgutils, types
-from numba.cuda.extending import intrinsic, overload
+from numba.cuda.extending import intrinsic
 
 from .. import vector_math
 from ..straight_line import FORMATS, Function, Value
 from . import elementary
 from .control import with_primitives
+from .runtime import overloaded
 
 # --- functions of one floating type --------------------------------------------------------
 
@@ -100,18 +101,7 @@ def _by_type(function: Callable[..., Any], **primitives: Any) -> Any:
         for kind, real in ((types.float32, numpy.float32), (types.float64, numpy.float64))
     }
 
-    return _overloaded(function, lambda x: forms[_real((x,))])
-
-
-def _overloaded(function: Callable[..., Any], choose: Callable[..., Any]) -> Any:
-    """What kernels call for one of several functions, chosen by the type of its operand."""
-
-    def stub(x: Any) -> Any:
-        raise NotImplementedError(f"{function.__name__} belongs to kernels")
-
-    stub.__name__, stub.__doc__ = function.__name__, function.__doc__
-    overload(stub, target="cuda")(choose)
-    return stub
+    return overloaded(function, lambda x: forms[_real((x,))])
 
 
 sigmoid = _by_type(elementary.sigmoid, exp=exp)
@@ -176,7 +166,7 @@ def _circular(narrow: Callable[..., Any], there: str) -> Any:
     def wide(x):  # type: ignore[no-untyped-def]  # numba-cuda compares the signatures
         return function(x)
 
-    return _overloaded(narrow, lambda x: form if x == types.float32 else wide)
+    return overloaded(narrow, lambda x: form if x == types.float32 else wide)
 
 
 sin = _circular(elementary.sine, "sin")

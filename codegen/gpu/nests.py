@@ -5,21 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..ir_walk import statements, walk
 from ..layout import size_value
-from ..loop_ir import (
-    Buffer,
-    Expr,
-    Gemm,
-    Lanes,
-    Loop,
-    Routine,
-    Spread,
-    Statement,
-    Turns,
-    Var,
-    statements,
-    walk,
-)
+from ..loop_ir import Buffer, Expr, Gemm, Lanes, Loop, Routine, Spread, Statement, Turns, Var
 from ..passes.fuse import Summary
 from ..passes.sharing import UNKNOWN, carried
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..ir_walk import loads, map_statement, statements
 from ..loop_ir import (
     Buffer,
     Expr,
@@ -17,10 +18,7 @@ from ..loop_ir import (
     Update,
     Var,
     const,
-    loads,
-    map_statement,
     neutral,
-    statements,
 )
 from ..passes.fuse import Summary
 from .making import Making

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from symdiff.graph import Node
 from symdiff.shapes import Size
 
-from ..loop_ir import Buffer, Phase, statements
+from ..ir_walk import statements
+from ..loop_ir import Buffer, Phase
 from ..names import Names
 from ..passes.contract import contract
 from ..passes.fuse import Summary

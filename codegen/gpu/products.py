@@ -8,9 +8,9 @@ from typing import Any
 from llvmlite import ir
 from numba import cuda
 from numba.cuda import cgutils, types
-from numba.cuda.extending import intrinsic, overload
+from numba.cuda.extending import intrinsic
 
-from .runtime import block_wait, shared_array, zero
+from .runtime import block_wait, overloaded, shared_array, zero
 from .tensor_cores import bound
 
 _FLOAT, _BITS = ir.FloatType(), ir.IntType(32)
@@ -66,18 +66,13 @@ def _compiled(function: Callable[..., Any]) -> Any:
     if function.__name__ not in ("gemm", "gemm_tf32"):
         return cuda.jit(device=True)(function)
 
-    def product(*arguments: Any) -> None:
-        raise NotImplementedError(f"{function.__name__} belongs to kernels")
-
     def choose(  # type: ignore[no-untyped-def]  # numba-cuda compares the signatures
         tid, nth, size, m, n, k, a, a_stride, a_transposed, b, b_stride, b_transposed,
         c, c_stride, accumulate,
     ):  # fmt: skip
         return function
 
-    product.__name__, product.__doc__ = function.__name__, function.__doc__
-    overload(product, target="cuda")(choose)
-    return product
+    return overloaded(function, choose)
 
 
 _products = bound(

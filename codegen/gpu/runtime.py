@@ -6,13 +6,14 @@ Needs ``numba-cuda``, but no device: one is needed where a kernel is launched on
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import cuda
 from numba.cuda import cgutils, types
 from numba.cuda.core.errors import RequireLiteralValue
-from numba.cuda.extending import intrinsic
+from numba.cuda.extending import intrinsic, overload
 
 from . import control
 from .control import COMBINED, MOST_WARPS, WARP
@@ -86,6 +87,14 @@ def anew(typing_context: Any, number: Any) -> Any:
         return builder.and_(builder.call(copy, arguments), ir.IntType(64)(MOST))
 
     return types.int64(types.int64), generate
+
+
+def overloaded(function: Callable[..., Any], choose: Callable[..., Any]) -> Any:
+    """What kernels call by the name of a function; ``choose`` gives the one for given types."""
+    stub = control.primitive(function.__name__)
+    stub.__name__, stub.__doc__ = function.__name__, function.__doc__
+    overload(stub, target="cuda")(choose)
+    return stub
 
 
 def _natural_intrinsic(operation: str) -> Any:

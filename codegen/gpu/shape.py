@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..loop_ir import Gemm, Phase, Spread, Turns, statements
+from ..ir_walk import statements
+from ..loop_ir import Gemm, Phase, Spread, Turns
 from .control import GRID_WARPS, MOST_WARPS, WARP
 from .nests import Sizes
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..ir_walk import expressions, map_statement, statements, walk
 from ..loop_ir import (
     Buffer,
     Expr,
@@ -24,10 +25,6 @@ from ..loop_ir import (
     Statement,
     Store,
     Var,
-    expressions,
-    map_statement,
-    statements,
-    walk,
 )
 from ..passes.fuse import Summary
 from ..passes.sharing import carried

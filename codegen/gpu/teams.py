@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..ir_walk import loads, rewritten_targets, statements, walk
 from ..loop_ir import (
     Buffer,
     Expr,
@@ -17,11 +18,7 @@ from ..loop_ir import (
     Store,
     Update,
     Var,
-    loads,
     neutral,
-    rewritten_targets,
-    statements,
-    walk,
 )
 from ..passes.fuse import Summary
 from .control import WARP

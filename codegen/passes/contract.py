@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import sympy as sp
 
+from ..ir_walk import loads, map_statement, rewritten_targets
 from ..loop_ir import (
     Buffer,
     Call,
@@ -26,10 +27,7 @@ from ..loop_ir import (
     Update,
     Var,
     const,
-    loads,
-    map_statement,
     plus,
-    rewritten_targets,
     times,
 )
 from ..names import Names

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..ir_walk import expressions, loads, map_statement, rewritten_targets, statements, walk
 from ..loop_ir import (
     ROW,
     Buffer,
@@ -26,12 +27,6 @@ from ..loop_ir import (
     Update,
     Var,
     count,
-    expressions,
-    loads,
-    map_statement,
-    rewritten_targets,
-    statements,
-    walk,
 )
 from ..names import Names
 

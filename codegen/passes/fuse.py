@@ -7,6 +7,7 @@ iteration i of the first. A loop may also move up past statements that it does n
 
 from __future__ import annotations
 
+from ..ir_walk import expressions, map_statement, statements, walk
 from ..loop_ir import (
     Buffer,
     Expr,
@@ -20,10 +21,6 @@ from ..loop_ir import (
     Store,
     Update,
     Var,
-    expressions,
-    map_statement,
-    statements,
-    walk,
 )
 from ..names import Names
 

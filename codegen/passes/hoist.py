@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from ..loop_ir import (
-    Buffer,
-    Const,
-    Let,
-    Load,
-    Loop,
-    Phase,
-    Statement,
-    Var,
-    expressions,
-    loads,
-    map_statement,
-    statements,
-    walk,
-)
+from ..ir_walk import expressions, loads, map_statement, statements, walk
+from ..loop_ir import Buffer, Const, Let, Load, Loop, Phase, Statement, Var
 from ..names import Names
 
 

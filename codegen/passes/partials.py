@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..ir_walk import rewritten_targets, statements
 from ..loop_ir import (
     Buffer,
     Const,
@@ -16,8 +17,6 @@ from ..loop_ir import (
     Var,
     count,
     neutral,
-    rewritten_targets,
-    statements,
 )
 from ..names import Names
 

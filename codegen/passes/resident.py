@@ -7,21 +7,8 @@ loaded in every step, and the next step waits for that.
 
 from __future__ import annotations
 
-from ..loop_ir import (
-    Buffer,
-    Const,
-    Expr,
-    Load,
-    Phase,
-    Resident,
-    Statement,
-    Store,
-    Update,
-    loads,
-    map_statement,
-    rewritten_targets,
-    statements,
-)
+from ..ir_walk import loads, map_statement, rewritten_targets, statements
+from ..loop_ir import Buffer, Const, Expr, Load, Phase, Resident, Statement, Store, Update
 from ..names import Names
 
 NUMBERS = 64

@@ -11,21 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..loop_ir import (
-    Buffer,
-    Const,
-    Expr,
-    Gemm,
-    Let,
-    Loop,
-    Phase,
-    Routine,
-    Statement,
-    Store,
-    Update,
-    loads,
-    statements,
-)
+from ..ir_walk import loads, statements
+from ..loop_ir import Buffer, Const, Expr, Gemm, Let, Loop, Phase, Routine, Statement, Store, Update
 from ..names import Names
 from .fuse import Summary
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..ir_walk import expressions, map_statement, walk
 from ..loop_ir import (
     Block,
     Buffer,
@@ -25,9 +26,6 @@ from ..loop_ir import (
     Store,
     Update,
     Var,
-    expressions,
-    map_statement,
-    walk,
 )
 from ..names import Names
 

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from ..loop_ir import (
-    LANE,
-    ROW,
-    Buffer,
-    Const,
-    Let,
-    Loop,
-    Phase,
-    Statement,
-    Var,
-    const,
-    map_statement,
-    statements,
-)
+from ..ir_walk import map_statement, statements
+from ..loop_ir import LANE, ROW, Buffer, Const, Let, Loop, Phase, Statement, Var, const
 from ..names import Names
 from .contract import fold
 
