@@ -29,9 +29,8 @@ from .emit import cuda
 from .emit.cpu import Program, function_source
 from .emit.spelling import SPELLING, External
 from .gpu.device import Device, device, plain_device
-from .gpu.passes import is_wide_product, run_device_passes
 from .gpu.shape import shape_of
-from .gpu.special_functions import DEVICE_SPECIAL
+from .gpu.special_names import DEVICE_SPECIAL
 from .ir_walk import statements
 from .launch import address, launch
 from .layout import Pool, layout, memory_dtype, size_value, used_buffers
@@ -186,6 +185,9 @@ def lower_graph(
         lowering = Lowering(outputs, symbols, rows, names, table, **options)
         run_passes(lowering.phases, names, lowering.extra, WITHOUT_VECTORS if alone else PASSES)
     else:
+        # loaded where it is needed: who trains on the processor does not wait for it
+        from .gpu.passes import is_wide_product, run_device_passes
+
         lowering = Lowering(
             outputs, symbols, None, names, table, device=True,
             large=functools.partial(is_wide_product, known=known), **options,

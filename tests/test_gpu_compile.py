@@ -16,7 +16,7 @@ pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip insta
 from codegen.emit.spelling import SPELLING, External, Vector
 from codegen.gpu import mathematics, offline, special
 from codegen.gpu.device import running_on
-from codegen.gpu.special_functions import DEVICE_SPECIAL
+from codegen.gpu.special_names import DEVICE_SPECIAL
 from codegen.gpu.stand_ins import Processor
 from symdiff.layers import Dense, Dropout, Sequential
 

@@ -15,7 +15,7 @@ import symdiff as sd
 from codegen.build import build_numba
 from codegen.emit.spelling import SPELLING, External
 from codegen.gpu.device import running_on
-from codegen.gpu.special_functions import DEVICE_SPECIAL
+from codegen.gpu.special_names import DEVICE_SPECIAL
 from codegen.gpu.stand_ins import Processor
 from symdiff import optimizers
 from symdiff.layers import Dense, Sequential

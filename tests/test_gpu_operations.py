@@ -14,7 +14,7 @@ from test_operations import DOMAINS
 import codegen
 from codegen.emit.spelling import SPELLING, External
 from codegen.gpu.device import running_on
-from codegen.gpu.special_functions import DEVICE_SPECIAL
+from codegen.gpu.special_names import DEVICE_SPECIAL
 from symdiff.bridge import to_graph, to_sympy
 from symdiff.errors import UnsupportedOperation
 from symdiff.graph import apply

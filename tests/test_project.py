@@ -107,6 +107,16 @@ def test_symdiff_loads_without_the_machine():
     assert MACHINE.isdisjoint(run.stdout.split())
 
 
+def test_codegen_loads_without_what_is_needed_later():
+    """Compilers, SciPy's special functions and what divides loops for a GPU take time to load."""
+    later = ["numba", "numba_cuda", "scipy.special", "greenlet", "codegen.gpu.spread"]
+    program = f"import sys, codegen; print(*[m for m in {later} if m in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == []
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_text_is_run(package):
     found = [

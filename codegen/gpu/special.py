@@ -13,7 +13,7 @@ from numba.cuda.core.errors import RequireLiteralValue
 from numba.cuda.extending import intrinsic
 
 from .. import special as processor
-from . import special_functions
+from . import special_functions, special_names
 from .control import with_primitives
 from .mathematics import libdevice_function, np
 
@@ -39,9 +39,9 @@ _np.__dict__.update(np.__dict__, zeros=_zeros)
 
 SPECIAL: dict[str, Any] = {
     name: libdevice_function(name, there, 1, widen=True)
-    for name, there in special_functions.LIBDEVICE.items()
+    for name, there in special_names.LIBDEVICE.items()
 }
-"""The functions that ``special_functions.DEVICE_SPECIAL`` names."""
+"""The functions that ``special_names.DEVICE_SPECIAL`` names."""
 
 
 def _special(function: Callable[..., Any]) -> Any:

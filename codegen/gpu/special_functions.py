@@ -12,18 +12,6 @@ import numpy as np
 from .. import special as processor
 from .control import with_primitives
 
-LIBDEVICE = {"erfcinv": "erfcinv", "erfinv": "erfinv", "gamma": "tgamma"}
-"""Those that NVIDIA's library has, and their names there."""
-
-SHARED = ("lambertw", "polygamma", "yn", "zeta")
-"""Those that ``codegen.special`` has in the language of kernels."""
-
-OWN = ("digamma", "jn", "loggamma")
-"""Those of this module."""
-
-DEVICE_SPECIAL = tuple(sorted((*LIBDEVICE, *SHARED, *OWN)))
-"""The special functions that a kernel on a device can call, as names of ``special``."""
-
 zeta: Any = processor.zeta
 log_gamma: Any = processor.loggamma
 """The logarithm of gamma of a finite number."""
