@@ -13,6 +13,14 @@ from .systems import OURS
 from .workloads import load, title
 
 
+def difference(loss, reference):
+    """How far two losses are apart, relative to the larger; None where one is missing."""
+    if loss is None or reference is None:
+        return None
+    largest = max(abs(loss), abs(reference))
+    return abs(loss - reference) / largest if largest else 0.0
+
+
 @dataclass
 class Options:
     """What a user asked for.
@@ -59,10 +67,7 @@ class Result:
 
     def difference(self):
         """How far the loss is from that of the reference after the same steps."""
-        if self.loss is None or self.reference is None:
-            return None
-        largest = max(abs(self.loss), abs(self.reference))
-        return abs(self.loss - self.reference) / largest if largest else 0.0
+        return difference(self.loss, self.reference)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from ..processes import Process, WorkerFailed, environment
+from ..runner import difference
 from ..systems import OURS
 from ..workloads import title
 from . import points
@@ -104,10 +105,7 @@ class Measurement:
 
     def difference(self):
         """How far the loss is from the reference after the same steps."""
-        if self.loss is None or self.reference is None:
-            return None
-        largest = max(abs(self.loss), abs(self.reference))
-        return abs(self.loss - self.reference) / largest if largest else 0.0
+        return difference(self.loss, self.reference)
 
 
 @dataclass
