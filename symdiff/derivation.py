@@ -19,12 +19,9 @@ from .errors import InvalidArgument
 from .gradient import loss_node, parameter_nodes, pullback
 from .graph import Node, number, walk
 from .language import as_expression
-from .printing.derivation import (
-    derivation_latex,
-    derivation_text,
-    explanation_text,
-)
+from .printing.derivation import derivation_latex, derivation_text
 from .printing.drawing import Drawing, draw
+from .printing.explanation import explanation_text
 from .reordering import Reordering, reorder
 from .rewrite import Applied, algebra
 from .second_order import hessian_nodes

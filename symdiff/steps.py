@@ -17,10 +17,9 @@ import sympy as sp
 from .bridge import to_sympy
 from .expressions import TensorSymbol
 from .graph import Node, apply, consumers, number, walk
-from .printing.latex import name_latex
 from .printing.layouts import is_log_softmax
-from .printing.style import ATOM, Piece
-from .printing.text import shown_name, subscript
+from .printing.style import Piece, Style
+from .printing.text import TEXT, shown_name, subscript
 
 __all__ = ["Name", "Naming", "choose", "fold"]
 
@@ -43,23 +42,33 @@ _AFFINE = {"add", "subtract", "negative"}
 
 @dataclass(frozen=True)
 class Name:
-    """What a step is called: as a symbol, in text and in LaTeX."""
+    """What a step is called.
+
+    Attributes
+    ----------
+    symbol : Symbol
+    kind : str
+        The letter that says what the step is: z before an activation, h after it, …
+    index : int or None
+    of : Symbol or None
+        For the adjoint of a step that is not a layer, the symbol of that step: δ has it as index.
+    """
 
     symbol: sp.Symbol
-    text: str
-    latex: str
     kind: str
     index: int | None = None
+    of: sp.Symbol | None = None
 
     @property
-    def piece(self) -> Piece:
-        """The name as a part of text."""
-        return Piece(self.text, ATOM, len(self.kind) == 1)
+    def text(self) -> str:
+        """The name in text."""
+        return self.piece(TEXT).text
 
-    @property
-    def latex_piece(self) -> Piece:
-        """The name as a part of LaTeX."""
-        return Piece(self.latex)
+    def piece(self, style: Style) -> Piece:
+        """The name in a notation."""
+        if self.of is None:
+            return style.symbol(self.symbol.name)
+        return style.adjoint(self.of.name, self.symbol.name)
 
 
 @dataclass
@@ -297,9 +306,7 @@ def _name_forward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
     if choice.root in choice.named:
         letter = next(c for c in chain(["L", "J", "loss"], _numbered()) if c not in taken)
         taken.add(letter)
-        naming.forward[choice.root] = Name(
-            _symbol(letter, choice.root), shown_name(letter), name_latex(letter), "L"
-        )
+        naming.forward[choice.root] = Name(_symbol(letter, choice.root), "L")
 
 
 def _numbered() -> Iterable[str]:
@@ -313,7 +320,7 @@ def _indexed(
     ascii_kind = {"δ": "delta"}.get(kind, kind)
     if single and not taken & {kind, ascii_kind}:
         taken |= {kind, ascii_kind}
-        return Name(_symbol(ascii_kind, node), kind, name_latex(ascii_kind), kind)
+        return Name(_symbol(ascii_kind, node), kind)
     wanted = index
     while True:
         if wanted is None:
@@ -323,7 +330,7 @@ def _indexed(
             break
         wanted = None
     taken |= {name, shown}
-    return Name(_symbol(name, node), shown, name_latex(name), kind, wanted)
+    return Name(_symbol(name, node), kind, wanted)
 
 
 def _kind(node: Node, users: Sequence[Node]) -> str:
@@ -372,8 +379,7 @@ def _adjoint_name(node: Node, of: Name, taken: set[str]) -> Name:
     while taken & {name, shown_name(name)}:
         name += "_"
     taken |= {name, shown_name(name)}
-    shown = shown_name(name).replace("delta_", "δ_")
-    return Name(_symbol(name, node), shown, rf"\delta_{{{of.latex}}}", "δ")
+    return Name(_symbol(name, node), "δ", of=of.symbol)
 
 
 def _symbol(name: str, node: Node) -> sp.Symbol:

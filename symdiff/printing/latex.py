@@ -66,6 +66,14 @@ class LatexStyle(Style):
         written = name_latex(name)
         return Piece(written, ATOM, not written.startswith((r"\mathrm", r"\text")))
 
+    def adjoint(self, of: str, name: str) -> Piece:
+        return Piece(rf"\delta_{{{name_latex(of)}}}")
+
+    def derivative(self, above: str, below: Sequence[str]) -> Piece:
+        order = "" if len(below) == 1 else f"^{{{len(below)}}}"
+        under = r" \, ".join(rf"\partial {b}" for b in below)
+        return Piece(rf"\frac{{\partial{order} {above}}}{{{under}}}", PREFIX)
+
     def literal(self, value: Any) -> Piece:
         return Piece(sp.latex(value))
 

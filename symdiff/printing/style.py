@@ -48,6 +48,14 @@ class Style(ABC):
         """A symbol or a size by its name."""
 
     @abstractmethod
+    def adjoint(self, of: str, name: str) -> Piece:
+        """δ with the name of a step as its index; ``name`` is what that is as a symbol."""
+
+    @abstractmethod
+    def derivative(self, above: str, below: Sequence[str]) -> Piece:
+        """∂L/∂x, and ∂²L/∂x∂y for two symbols below."""
+
+    @abstractmethod
     def literal(self, value: Any) -> Piece:
         """A number that is not negative."""
 

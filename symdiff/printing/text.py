@@ -12,7 +12,7 @@ from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from ..graph import Node
 from .page import Page
-from .style import ATOM, CALL, POWER, PRODUCT, Piece, Style
+from .style import ATOM, CALL, POWER, PREFIX, PRODUCT, Piece, Style
 
 __all__ = ["TEXT", "node_text", "shown_name", "subscript"]
 
@@ -70,6 +70,14 @@ class TextStyle(Style):
     def symbol(self, name: str) -> Piece:
         shown = shown_name(name)
         return Piece(shown, ATOM, _is_short(shown))
+
+    def adjoint(self, of: str, name: str) -> Piece:
+        shown = shown_name(name).replace("delta_", "δ_")  # δu₁ would read as a product
+        return Piece(shown, ATOM, True)
+
+    def derivative(self, above: str, below: Sequence[str]) -> Piece:
+        order = "" if len(below) == 1 else str(len(below)).translate(_SUPERSCRIPTS)
+        return Piece(f"∂{order}{above}/{''.join(f'∂{b}' for b in below)}", PREFIX, False)
 
     def literal(self, value: Any) -> Piece:
         if value.is_Float:
