@@ -114,6 +114,7 @@ from .gradient import gradient
 from .language import broadcast_to, constant, matmul, reshape, shape, tensor, transpose
 from .linear_algebra import cholesky, det, inv, logdet, matrix_power, solve
 from .modes import dropout, seed, training
+from .naming import name
 from .optimizers import epoch, step
 from .parse import parse
 from .products import diag, dot, einsum, kron, norm, outer, trace
@@ -214,6 +215,7 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "name",
     "norm",
     "not_equal",
     "one_hot",

@@ -15,10 +15,12 @@ from typing import Any
 import sympy as sp
 
 from .binding import SymbolDict, symbol_of
+from .bridge import to_graph
 from .errors import InvalidArgument
-from .gradient import loss_node, parameter_nodes, pullback
+from .gradient import loss_nodes, parameter_nodes, pullback
 from .graph import Node, number, walk
 from .language import as_expression
+from .naming import given_names, variables_of_caller
 from .printing.derivation import derivation_latex, derivation_text
 from .printing.drawing import Drawing, draw
 from .printing.explanation import explanation_text
@@ -26,7 +28,7 @@ from .reordering import Reordering, reorder
 from .rewrite import Applied, algebra
 from .second_order import hessian_nodes
 from .shapes import Shape, Size
-from .steps import Name, Naming, choose, fold
+from .steps import Given, Name, Naming, choose, fold
 
 __all__ = ["Derivation", "Step", "derive"]
 
@@ -74,6 +76,8 @@ class Derivation:
     loss : sympy.Expr
     parameters : tuple of Symbol
         In the order given, each once.
+    names : dict
+        ``{name: expression}``: what parts of the loss are called.
     loss_node : Node
         The graph of the loss, after the stability rewrites.
     gradient_nodes : dict
@@ -86,12 +90,20 @@ class Derivation:
         ``{(symbol, symbol): Node}``, empty without :meth:`with_hessian`.
     """
 
-    def __init__(self, loss: Any, parameters: tuple[sp.Symbol, ...]) -> None:
+    def __init__(
+        self, loss: Any, parameters: tuple[sp.Symbol, ...], names: Mapping[str, Any] | None = None
+    ) -> None:
         self.loss = as_expression(loss)
+        self.names = dict(names or {})
         self.reordering: Reordering | None = None
         self.hessian_nodes: dict[tuple[sp.Symbol, sp.Symbol], Node] = {}
         self.applied: Applied = []
-        self.loss_node = loss_node(loss, self.applied)
+        given = given_names(self.loss)
+        variables = [(title, to_graph(as_expression(e))) for title, e in self.names.items()]
+        named = [*given, *variables]
+        self.loss_node, *parts = loss_nodes(self.loss, [n for _, n in named], self.applied)
+        named = [(title, part) for (title, _), part in zip(named, parts, strict=True)]
+        self._given = Given.of(self.loss_node, named[: len(given)], named[len(given) :])
         nodes, _ = parameter_nodes(list(parameters), [self.loss_node])
         nodes = list(dict.fromkeys(nodes))
         self.parameters = tuple(n.attributes[0] for n in nodes)
@@ -106,7 +118,9 @@ class Derivation:
 
     def __reduce__(self) -> tuple[Any, ...]:
         ordered = self.reordering and (self.reordering.rows, self.reordering.sizes)
-        return _again, (self.loss, list(self.parameters), ordered, bool(self.hessian_nodes))
+        return _again, (
+            self.loss, list(self.parameters), self.names, ordered, bool(self.hessian_nodes)
+        )  # fmt: skip
 
     def in_cheapest_order(
         self, rows: Any = None, sizes: Mapping[Size, int] | None = None
@@ -131,7 +145,7 @@ class Derivation:
         """
         if isinstance(rows, str):
             rows = Size(rows)
-        result = Derivation(self.loss, self.parameters)
+        result = Derivation(self.loss, self.parameters, self.names)
         result.hessian_nodes = self.hessian_nodes
         roots = [result.loss_node, *result.gradient_nodes.values()]
         result.reordering = reorder(roots, rows, sizes)
@@ -156,7 +170,7 @@ class Derivation:
         second derivatives
           ∂²L/∂w∂w = 2XᵀX  (3, 3)
         """
-        result = Derivation(self.loss, self.parameters)
+        result = Derivation(self.loss, self.parameters, self.names)
         result.reordering = self.reordering
         nodes, _ = parameter_nodes(list(self.parameters), [result.loss_node])
         blocks = hessian_nodes(result.loss_node, nodes)
@@ -174,6 +188,7 @@ class Derivation:
             self.adjoint_nodes,
             [after for _, _, after in self.applied],
             self.parameters,
+            self._given,
         )
 
     @cached_property
@@ -296,14 +311,18 @@ def _counted(nodes: Iterable[Node]) -> dict[str, int]:
 
 
 def _again(
-    loss: Any, wrt: Any, ordered: tuple[Any, Mapping[Size, int]] | None, hessian: bool
+    loss: Any,
+    wrt: Any,
+    names: Mapping[str, Any],
+    ordered: tuple[Any, Mapping[Size, int]] | None,
+    hessian: bool,
 ) -> Derivation:
-    made = derive(loss, wrt)
+    made = derive(loss, wrt, names)
     made = made.with_hessian() if hessian else made
     return made.in_cheapest_order(*ordered) if ordered else made
 
 
-def derive(loss: Any, wrt: Any) -> Derivation:
+def derive(loss: Any, wrt: Any, names: Mapping[str, Any] | None = None) -> Derivation:
     """The gradient of a scalar loss as named steps.
 
     Parameters
@@ -311,6 +330,10 @@ def derive(loss: Any, wrt: Any) -> Derivation:
     loss : sympy.Expr
         A scalar.
     wrt : Symbol or list of Symbol
+    names : dict, optional
+        ``{name: expression}``: what parts of the loss are called where they are steps. If it is not
+        given, the variables of the caller that hold such parts give the names; ``{}`` means none.
+        Names given by :func:`symdiff.name` come first.
 
     Returns
     -------
@@ -336,4 +359,4 @@ def derive(loss: Any, wrt: Any) -> Derivation:
       ∂L/∂b = 1/n · Σ δ                    ()
     """
     listed = list(wrt) if isinstance(wrt, (list, tuple, set, dict)) else [wrt]
-    return Derivation(loss, tuple(listed))
+    return Derivation(loss, tuple(listed), variables_of_caller() if names is None else names)

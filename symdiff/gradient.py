@@ -224,8 +224,13 @@ def pullback(
     return gradients, adjoints
 
 
-def loss_node(loss: Any, applied: Applied | None = None) -> Node:
+def loss_node(loss: Any) -> Node:
     """The stabilised graph of a loss; it must be a real scalar."""
+    return loss_nodes(loss)[0]
+
+
+def loss_nodes(loss: Any, parts: Sequence[Node] = (), applied: Applied | None = None) -> list[Node]:
+    """The stabilised graph of a loss, and what has become of parts of it."""
     from .language import as_expression
 
     loss = as_expression(loss)
@@ -238,7 +243,9 @@ def loss_node(loss: Any, applied: Applied | None = None) -> Node:
         raise ShapeError(
             f"a loss must be a scalar, got {described(root)}; take sd.sum or sd.mean of it"
         )
-    return stabilise([root], applied)[0]
+    below = set(walk([root]))
+    kept = [p if p in below else number(0) for p in parts]
+    return stabilise([root, *kept], applied)
 
 
 def parameter_nodes(wrt: Any, roots: Sequence[Node] = ()) -> tuple[list[Node], bool]:

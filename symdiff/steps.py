@@ -7,6 +7,7 @@ long without. What is trivial (a transpose, a comparison, a number) is folded in
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
@@ -92,6 +93,35 @@ class Naming:
     def all(self) -> dict[Node, Name]:
         """Forward and backward names, in the order of evaluation."""
         return {**self.forward, **self.backward}
+
+
+@dataclass(frozen=True)
+class Given:
+    """The names that a user has given to nodes of a loss.
+
+    Attributes
+    ----------
+    titles : dict
+        ``{node: name}``.
+    wanted : frozenset of Node
+        Those that were named on purpose, and are steps however small they are.
+    """
+
+    titles: Mapping[Node, str] = field(default_factory=dict)
+    wanted: frozenset[Node] = frozenset()
+
+    @classmethod
+    def of(
+        cls, root: Node, given: Sequence[tuple[str, Node]], variables: Sequence[tuple[str, Node]]
+    ) -> Given:
+        """The names of the nodes of a loss; what was named on purpose comes first."""
+        present = {n for n in walk([root]) if n.inputs}
+        titles = {n: title for title, n in reversed(given) if n in present}
+        wanted = frozenset(titles)
+        for title, node in variables:
+            if node in present and node is not root:
+                titles.setdefault(node, title)
+        return cls(titles, wanted)
 
 
 # --- constants ---------------------------------------------------------------------------
@@ -237,6 +267,7 @@ def choose(
     adjoints: Mapping[Node, Node],
     rewritten: Iterable[Node] = (),
     symbols: Iterable[sp.Symbol] = (),
+    given: Given | None = None,
 ) -> Naming:
     """Choose and name the steps of a derivation.
 
@@ -251,9 +282,14 @@ def choose(
         Nodes that a stability rule has put in; they become steps.
     symbols : list of Symbol
         Further symbols whose names are taken.
+    given : Given, optional
+        What the user calls parts of the loss.
     """
+    given = given or Given()
     choice = _Choice(root, gradients, adjoints)
     choice.named.update(n for n in rewritten if n in choice.users and n.inputs)
+    choice.named |= given.wanted
+    choice.named.update(n for n in given.titles if not choice.is_trivial(n))
     choice.name_layers()
     choice.name_shared()
     choice.name_origins()
@@ -261,7 +297,7 @@ def choose(
     naming = Naming()
     _find_origins(choice, naming)
     taken = _taken(choice.order, symbols)
-    _name_forward(choice, naming, taken)
+    _name_forward(choice, naming, taken, _own_titles(choice, given, taken))
     _name_backward(choice, naming, taken)
     return naming
 
@@ -290,7 +326,26 @@ def _taken(order: Iterable[Node], symbols: Iterable[sp.Symbol]) -> set[str]:
     return names | {shown_name(n) for n in names} | {"I", "e"}
 
 
-def _name_forward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
+def _own_titles(choice: _Choice, given: Given, taken: set[str]) -> dict[Node, str]:
+    """The names that a user gave, each once: of equal ones, and of symbols' names, h₁, h₂, …."""
+    titles = {n: given.titles[n] for n in choice.forward if n in given.titles}
+    counts = Counter(titles.values())
+    result: dict[Node, str] = {}
+    for node, title in titles.items():
+        name = title
+        if {title, shown_name(title)} & taken or counts[title] > 1:
+            if node not in given.wanted and counts[title] == 1:
+                continue  # a variable that is called like a symbol: nobody has asked for its name
+            numbered = (f"{title}{i}" for i in count(1))
+            name = next(t for t in numbered if not {t, shown_name(t)} & taken)
+        taken |= {name, shown_name(name)}
+        result[node] = name
+    return result
+
+
+def _name_forward(
+    choice: _Choice, naming: Naming, taken: set[str], titles: Mapping[Node, str]
+) -> None:
     kinds = {
         n: _kind(n, choice.users[n])
         for n in choice.forward
@@ -302,15 +357,17 @@ def _name_forward(choice: _Choice, naming: Naming, taken: set[str]) -> None:
         source = naming.forward.get(node.inputs[0]) if kind == "h" else None
         index = source.index if source is not None and source.kind == "z" else None
         single = counted.count(kind) == 1 and index is None
-        naming.forward[node] = _indexed(node, kind, index, single, counters, taken)
+        if node in titles:
+            if kind == "z" and not single:
+                counters[kind] = index = counters.get(kind, 0) + 1
+            naming.forward[node] = Name(_symbol(titles[node], node), kind, index)
+        else:
+            naming.forward[node] = _indexed(node, kind, index, single, counters, taken)
     if choice.root in choice.named:
-        letter = next(c for c in chain(["L", "J", "loss"], _numbered()) if c not in taken)
+        letters = chain(["L", "J", "loss"], (f"L{index}" for index in count(1)))
+        letter = titles.get(choice.root) or next(c for c in letters if c not in taken)
         taken.add(letter)
         naming.forward[choice.root] = Name(_symbol(letter, choice.root), "L")
-
-
-def _numbered() -> Iterable[str]:
-    return (f"L{index}" for index in count(1))
 
 
 def _indexed(

@@ -297,7 +297,7 @@ def hand_written_network():
     ids=["linear", "logistic", "naive logistic", "quadratic", "2-3-1", "softmax network"],
 )
 def test_printed_derivations(loss, wrt, text):
-    assert str(derive(loss, wrt)) == text.strip("\n")
+    assert str(derive(loss, wrt, names={})) == text.strip("\n")
 
 
 def test_gradient_prints_as_in_a_textbook():
@@ -315,7 +315,7 @@ def test_explanation_of_linear_regression():
 
 
 def test_explanation_introduces_named_adjoints_before_they_are_used():
-    lines = derive(*LOSSES["softmax network"]).explain(W1).splitlines()
+    lines = derive(*LOSSES["softmax network"], names={}).explain(W1).splitlines()
     first = [line.split(" = ")[0].split()[-1] for line in lines]
     assert first.index("δ₂") < first.index("∂L/∂z₂") < first.index("∂L/∂h₁")
     assert first.index("∂L/∂h₁") < first.index("δ₁") < first.index("∂L/∂W₁") == len(lines) - 1
