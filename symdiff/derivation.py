@@ -16,7 +16,7 @@ import sympy as sp
 
 from .binding import SymbolDict, symbol_of
 from .bridge import to_graph
-from .errors import InvalidArgument
+from .errors import InvalidArgument, InvalidType
 from .gradient import loss_nodes, parameter_nodes, pullback
 from .graph import Node, number, walk
 from .language import as_expression
@@ -359,4 +359,8 @@ def derive(loss: Any, wrt: Any, names: Mapping[str, Any] | None = None) -> Deriv
       ∂L/∂b = 1/n · Σ δ                    ()
     """
     listed = list(wrt) if isinstance(wrt, (list, tuple, set, dict)) else [wrt]
-    return Derivation(loss, tuple(listed), variables_of_caller() if names is None else names)
+    if names is None:
+        names = variables_of_caller()
+    elif not isinstance(names, Mapping):
+        raise InvalidType(f"names: expected a dict of names and expressions, got {names!r}")
+    return Derivation(loss, tuple(listed), names)
