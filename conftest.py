@@ -7,3 +7,8 @@ if importlib.util.find_spec("numba_cuda") is None:  # the extra "cuda" is not in
     collect_ignore += [
         f"codegen/gpu/{name}.py" for name in ("mathematics", "products", "runtime", "special")
     ]
+
+
+def pytest_addoption(parser):
+    """Golden files are written anew on request."""
+    parser.addoption("--update-golden", action="store_true", help="write golden texts anew")

@@ -25,10 +25,11 @@ from .printing.derivation import derivation_latex, derivation_text
 from .printing.drawing import Drawing, draw
 from .printing.explanation import explanation_text
 from .reordering import Reordering, reorder
-from .rewrite import Applied, algebra
+from .rewrite import Applied
 from .second_order import hessian_nodes
 from .shapes import Shape, Size
 from .steps import Given, Name, Naming, choose, fold
+from .textbook import textbook
 
 __all__ = ["Derivation", "Step", "derive"]
 
@@ -103,18 +104,19 @@ class Derivation:
         named = [*given, *variables]
         self.loss_node, *parts = loss_nodes(self.loss, [n for _, n in named], self.applied)
         named = [(title, part) for (title, _), part in zip(named, parts, strict=True)]
-        self._given = Given.of(self.loss_node, named[: len(given)], named[len(given) :])
         nodes, _ = parameter_nodes(list(parameters), [self.loss_node])
         nodes = list(dict.fromkeys(nodes))
         self.parameters = tuple(n.attributes[0] for n in nodes)
         gradients, adjoints = pullback(self.loss_node, number(1), nodes)
-        rewritten = algebra([*gradients, *adjoints.values()])
+        rewritten = textbook([*gradients, *adjoints.values()], [self.loss_node], adjoints.values())
         self.gradient_nodes: dict[sp.Symbol, Node] = SymbolDict(
             zip(self.parameters, rewritten, strict=False)
         )
         self.adjoint_nodes: dict[Node, Node] = dict(
             zip(adjoints, rewritten[len(nodes) :], strict=True)
         )
+        roots = [self.loss_node, *self.gradient_nodes.values()]
+        self._given = Given.of(roots, named[: len(given)], named[len(given) :])
 
     def __reduce__(self) -> tuple[Any, ...]:
         ordered = self.reordering and (self.reordering.rows, self.reordering.sizes)

@@ -19,9 +19,10 @@ from .binding import is_symbol, symbol_of
 from .bridge import describe, instantiate, to_graph, to_sympy
 from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply, leaves, number, walk
-from .rewrite import ALGEBRA, Applied, Rewriter, algebra, stabilise
+from .rewrite import ALGEBRA, Applied, Rewriter, stabilise
 from .shapes import broadcast
 from .structural import broadcast_to, described, multiply, unbroadcast, zeros
+from .textbook import textbook
 
 Trace = dict[Node, tuple[Node, int]]
 """For each adjoint contribution: the forward node and the input position it came from."""
@@ -243,9 +244,10 @@ def loss_nodes(loss: Any, parts: Sequence[Node] = (), applied: Applied | None = 
         raise ShapeError(
             f"a loss must be a scalar, got {described(root)}; take sd.sum or sd.mean of it"
         )
-    below = set(walk([root]))
-    kept = [p if p in below else number(0) for p in parts]
-    return stabilise([root, *kept], applied)
+    symbols = set(leaves([root]))
+    kept = [p if symbols.issuperset(leaves([p])) else number(0) for p in parts]
+    below = stabilise([root], applied)
+    return [*below, *stabilise(kept, context=leaves([root]))] if kept else below
 
 
 def parameter_nodes(wrt: Any, roots: Sequence[Node] = ()) -> tuple[list[Node], bool]:
@@ -302,6 +304,6 @@ def gradient(loss: Any, wrt: Any) -> Any:
     """
     root = loss_node(loss)
     nodes, single = parameter_nodes(wrt, [root])
-    gradients, _ = pullback(root, number(1), nodes)
-    expressions = to_sympy(algebra(gradients))
+    gradients, adjoints = pullback(root, number(1), nodes)
+    expressions = to_sympy(textbook(gradients, [root], adjoints.values()))
     return expressions[0] if single else expressions

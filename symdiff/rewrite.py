@@ -6,7 +6,7 @@ loss before it is differentiated. ``ALGEBRA`` rules remove what differentiation 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .algebra import ALGEBRA
 from .graph import Node, apply
@@ -35,13 +35,15 @@ class Rewriter:
     """Applies a table of rules bottom-up and remembers what it has done.
 
     Calling it again on a larger graph only visits what is new, so a walk that grows a graph
-    node by node stays linear.
+    node by node stays linear. Nodes that are ``kept`` stay as they are.
     """
 
-    def __init__(self, rules: Sequence[Rule], applied: Applied | None = None) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], applied: Applied | None = None, kept: Iterable[Node] = ()
+    ) -> None:
         self._table = _index(rules)
         self._applied = applied
-        self._done: dict[Node, Node] = {}
+        self._done: dict[Node, Node] = {n: n for n in kept}
 
     def __call__(self, roots: Sequence[Node]) -> list[Node]:
         """Rewrite what lies below ``roots``."""

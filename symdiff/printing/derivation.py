@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from unicodedata import combining
 
@@ -45,7 +45,7 @@ def _remarks(section: Section) -> list[str]:
 
 
 def aligned(rows: Sequence[Row], width: int = WIDTH) -> list[str]:
-    """Formulas on the left, shapes right-aligned; long sums go on in the next line."""
+    """Formulas on the left, shapes right-aligned; long formulas go on in the next line."""
     shapes = [text(shape) for _, shape in rows]
     margin = max((len(s) for s in shapes), default=0) + 2
     formulas = [broken(formula, width - margin - 2) for formula, _ in rows]
@@ -62,23 +62,42 @@ def columns(text: str) -> int:
     return sum(not combining(c) for c in text)
 
 
+_BREAKS = (" + ", " − ", " ⊙ ", " · ", ", ")
+
+
 def broken(formula: str, width: int) -> list[str]:
-    """A formula in lines, broken before ``+`` and ``−`` outside all parentheses."""
-    parts, depth, start = [], 0, 0
+    """A formula in lines, broken outside all parentheses, or else as far outside as possible."""
+    equals = [position for position, depth in _positions(formula, " = ") if not depth]
+    indent = " " * (equals[-1] + 3 if equals else 3)
+    lines = []
+    while columns(formula) > width:
+        place = _break(formula, width, len(indent))
+        if place is None:
+            break
+        lines.append(formula[:place].rstrip())
+        formula = indent + formula[place:].lstrip()
+    return [*lines, formula]
+
+
+def _positions(formula: str, mark: str) -> Iterator[tuple[int, int]]:
+    """Where a mark stands, and inside how many parentheses."""
+    depth = 0
     for position, character in enumerate(formula):
         depth += (character in "([") - (character in ")]")
-        if depth == 0 and formula[position : position + 3] in (" + ", " − "):
-            parts.append(formula[start:position])
-            start = position
-    parts.append(formula[start:])
-    indent = " " * (formula.find(" = ") + 2 if " = " in formula else 2)
-    lines = [parts[0]]
-    for part in parts[1:]:
-        if columns(lines[-1] + part) <= width:
-            lines[-1] += part
-        else:
-            lines.append(indent + part)
-    return lines
+        if formula.startswith(mark, position):
+            yield position, depth
+
+
+def _break(formula: str, width: int, start: int) -> int | None:
+    """Where a line ends: the last of the outermost places that fit, before a sum's sign first."""
+    places = []
+    for rank, mark in enumerate(_BREAKS):
+        for position, depth in _positions(formula, mark):
+            end = position + len(mark.rstrip()) if mark == ", " else position
+            fits = start < position and columns(formula[:end]) <= width
+            if fits:
+                places.append((-depth, -(rank > 1), end))
+    return max(places)[2] if places else None
 
 
 # --- LaTeX -------------------------------------------------------------------------------

@@ -40,10 +40,11 @@ def sum_text(expression: sp.Add, printer: Any) -> str:
     return result
 
 
-def _place(term: Any) -> tuple[bool, int, bool]:
+def _place(term: Any) -> tuple[bool, int, bool, bool]:
     """Where a term goes: matrices before vectors, products before symbols, numbers last."""
-    structural = any(isinstance(f, Structural) for f in sp.Mul.make_args(term))
-    return bool(term.is_Number), -_rank(term), not structural
+    factors = [f for f in sp.Mul.make_args(term) if isinstance(f, Structural)]
+    turned = [f for f in factors if f.operation == "transpose"]
+    return bool(term.is_Number), -_rank(term), len(turned) == len(factors), bool(turned)
 
 
 def product_text(expression: sp.Mul, printer: Any) -> str:

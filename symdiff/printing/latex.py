@@ -114,17 +114,16 @@ class LatexStyle(Style):
     def operator(self, name: str, axes: Sequence[int] | None) -> str:
         known = {"sum": r"\sum", "prod": r"\prod", "max": r"\max", "min": r"\min"}
         operator = known.get(name, rf"\operatorname{{{escaped(name)}}}")
-        return operator if axes is None else operator + f"_{{{' '.join(map(_axis, axes))}}}"
+        return operator if axes is None else operator + f"_{{{' '.join(map(self._axis, axes))}}}"
+
+    def _axis(self, axis: int) -> str:
+        return self.axes[axis] if axis < len(self.axes) else str(axis)
 
     def function(self, name: str) -> str:
         return self.functions.get(name, rf"\operatorname{{{escaped(name)}}}")
 
     def code(self, inner: str) -> str:
         return rf"\text{{{escaped(inner)}}}"
-
-
-def _axis(axis: int) -> str:
-    return "ijklmnp"[axis] if axis < 7 else str(axis)
 
 
 LATEX = LatexStyle()

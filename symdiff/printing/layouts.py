@@ -11,87 +11,39 @@ import sympy as sp
 from ..graph import Node, number, walk
 from ..recurrence import HISTORY, LAST, STACKED, recurrence
 from ..shapes import reduce_shape, text
+from ..textbook.chains import vector_of
 from .infix import STEP_SIZE, dimension_text, key_entries, new_axes
+from .matrices import (
+    inverse_layout,
+    is_identity,
+    matmul_layout,
+    solve_layout,
+    transpose_layout,
+    transposed,
+)
 from .products import (
     RELATIONS,
     bracket,
     masks,
     product_layout,
-    side_by_side,
     sum_layout,
     unstretched,
-    vector_of,
 )
 from .style import ATOM, CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
 
 if TYPE_CHECKING:
     from .page import Page
 
-__all__ = ["LAYOUTS", "call_layout", "is_log_softmax"]
+__all__ = ["LAYOUTS", "call_layout", "is_log_softmax", "is_softmax", "shown_inputs"]
 
 
-# --- matrix products ---------------------------------------------------------------------
-
-
-def _transpose_piece(page: Page, node: Node) -> Piece:
-    """The transpose of a vector or a matrix."""
-    if page.opens(node) and node.operation == "transpose" and node.rank == 2:
-        return page.inside(node.inputs[0], JUXTAPOSED)
-    inner = page.inside(node, ATOM)
-    return Piece(page.style.transposed(inner.text), POWER, inner.short)
-
-
-def _matmul(page: Page, node: Node) -> Piece:
-    a, b = node.inputs
-    if a.rank == 1 and b.rank == 1:
-        left, right = _transpose_piece(page, a), page.inside(b, CALL)
-    elif a.rank == 1 and b.rank == 2:
-        left, right = _transpose_piece(page, b), page.inside(a, CALL)
-    else:
-        left, right = page.inside(a, JUXTAPOSED), page.inside(b, CALL)
-    return side_by_side(page, left, right)
-
-
-def _inverse(page: Page, node: Node) -> Piece:
-    inner = page.inside(node.inputs[0], ATOM)
-    return Piece(page.style.inverse(inner.text), POWER, inner.short)
+# --- matrices ---------------------------------------------------------------------------
 
 
 def _logdet(page: Page, node: Node) -> Piece:
     inner = page.style.parentheses(page.text(node.inputs[0]))
     absolute = page.style.bars(page.style.function("det") + inner)
     return Piece(page.style.function("log") + absolute, CALL, short=False)
-
-
-def _transpose(page: Page, node: Node) -> Piece:
-    (permutation,) = node.attributes
-    if permutation == (1, 0):
-        if node.inputs[0].operation == "inv" and page.opens(node.inputs[0]):
-            inner = page.inside(node.inputs[0].inputs[0], ATOM)
-            return Piece(page.style.inverse(inner.text, transposed=True), POWER, inner.short)
-        inner = page.inside(node.inputs[0], ATOM)
-        return Piece(page.style.transposed(inner.text), POWER, inner.short)
-    inner_text = f"{page.text(node.inputs[0])}, {text(permutation)}"
-    return Piece(page.style.function("transpose") + page.style.parentheses(inner_text), CALL, False)
-
-
-def _solve(page: Page, node: Node) -> Piece:
-    """``A⁻¹b``, and ``A⁻ᵀb`` for the transpose."""
-    a, b = node.inputs
-    turned = page.opens(a) and a.operation == "transpose" and a.rank == 2
-    inner = page.inside(a.inputs[0] if turned else a, ATOM)
-    inverse = Piece(page.style.inverse(inner.text, turned), POWER, inner.short)
-    if page.opens(b) and _is_identity(b):
-        return inverse
-    return side_by_side(page, inverse, page.inside(b, CALL))
-
-
-def _is_identity(node: Node) -> bool:
-    if node.operation in ("multiply", "divide") and any(i.is_number(1.0) for i in node.inputs):
-        node = next(i for i in node.inputs if not i.is_number())
-    if node.operation != "one_hot" or node.inputs[0].operation != "arange":
-        return False
-    return node.inputs[0].attributes == node.attributes
 
 
 # --- powers, functions, choices ----------------------------------------------------------
@@ -133,10 +85,14 @@ def call_layout(page: Page, node: Node) -> Piece:
     return Piece(page.style.function(node.operation) + page.style.parentheses(inner), CALL, False)
 
 
+def is_softmax(node: Node) -> bool:
+    """``exp(z - logsumexp(z))`` over the last axis."""
+    return node.operation == "exp" and is_log_softmax(node.inputs[0])
+
+
 def _exp(page: Page, node: Node) -> Piece:
-    (x,) = node.inputs
-    if is_log_softmax(x):
-        return _named_call(page, "softmax", x.inputs[0])
+    if is_softmax(node):
+        return _named_call(page, "softmax", node.inputs[0].inputs[0])
     return call_layout(page, node)
 
 
@@ -159,6 +115,13 @@ def is_log_softmax(node: Node) -> bool:
     return kept and total.attributes[0] == (z.rank - 1,)
 
 
+def shown_inputs(node: Node) -> tuple[Node, ...]:
+    """The operands that are read where a node is written: of softmax(z) it is z alone."""
+    if is_softmax(node):
+        node = node.inputs[0]
+    return node.inputs[:1] if is_log_softmax(node) else node.inputs
+
+
 def _named_call(page: Page, name: str, *arguments: Node) -> Piece:
     inner = ", ".join(page.text(a) for a in arguments)
     return Piece(page.style.function(name) + page.style.parentheses(inner), CALL, False)
@@ -172,7 +135,7 @@ def _where(page: Page, node: Node) -> Piece:
             return chosen
         value = page.piece(unstretched(page, yes))
         if not unstretched(page, yes).rank or not condition.rank:
-            return side_by_side(page, page.wrap(value, JUXTAPOSED), chosen)
+            return page.side_by_side(page.wrap(value, JUXTAPOSED), chosen)
         joined = page.wrap(value, PRODUCT).text + page.style.hadamard + chosen.text
         return Piece(joined, PRODUCT, short=False)
     parts = [page.text(condition), page.text(yes), page.text(no)]
@@ -252,7 +215,7 @@ def _reshape(page: Page, node: Node) -> Piece:
     ):
         return page.piece(x)  # keepdims
     if node.rank == 2 and x.rank == 1 and node.shape[0] == 1:
-        return _transpose_piece(page, x)
+        return transposed(page, x)
     entries = new_axes(x.shape, node.shape)
     if entries is not None:
         inner = page.inside(x, ATOM)
@@ -278,13 +241,13 @@ def _broadcast(page: Page, node: Node) -> Piece:
             spelled = inner.text + page.style.dot + ones.text
             return Piece(spelled, PRODUCT, short=False, negative=inner.negative)
         positive = page.wrap(replace(inner, negative=False), JUXTAPOSED)
-        return replace(side_by_side(page, positive, ones), negative=inner.negative)
+        return replace(page.side_by_side(positive, ones), negative=inner.negative)
     if node.rank == 2 and x.rank == 1:  # every row is x
-        return side_by_side(page, ones, _transpose_piece(page, x))
+        return page.side_by_side(ones, transposed(page, x))
     column = vector_of(x, 0)
     if node.rank == 2 and column is not None:
-        transposed = Piece(page.style.transposed(page.style.ones), POWER)
-        return side_by_side(page, page.inside(column, JUXTAPOSED), transposed)
+        row = Piece(page.style.transposed(page.style.ones), POWER)
+        return page.side_by_side(page.inside(column, JUXTAPOSED), row)
     return _named_call(page, "broadcast", x)
 
 
@@ -328,7 +291,7 @@ def _concatenate(page: Page, node: Node) -> Piece:
 
 def _one_hot(page: Page, node: Node) -> Piece:
     (labels,) = node.inputs
-    if _is_identity(node):
+    if is_identity(node):
         return Piece(page.style.identity)
     return _named_call(page, "onehot", labels)
 
@@ -345,7 +308,8 @@ def _windowed(page: Page, node: Node) -> Piece:
     if sizes:
         parts.append(page.style.code("×".join(map(str, sizes))))
     if any(s != 1 for s in strides):
-        parts.append(page.style.function("stride") + " " + page.style.code(text(strides)))
+        stride = str(strides[0]) if len(set(strides)) == 1 else text(strides)
+        parts.append(page.style.function("stride") + " " + page.style.code(stride))
     name = page.style.function(_WINDOWED[node.operation])
     return Piece(name + page.style.parentheses(", ".join(parts)), CALL, False)
 
@@ -434,12 +398,12 @@ LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
     "where": _where,
     **dict.fromkeys(RELATIONS, _relation),
     **dict.fromkeys(["logical_and", "logical_or", "logical_not"], _logical),
-    "matmul": _matmul,
-    "transpose": _transpose,
-    "solve": _solve,
+    "matmul": matmul_layout,
+    "transpose": transpose_layout,
+    "solve": solve_layout,
     "det": call_layout,
     "cholesky": call_layout,
-    "inv": _inverse,
+    "inv": inverse_layout,
     "logdet": _logdet,
     "sum": _sum,
     "norm": _norm,

@@ -65,8 +65,8 @@ class Notation:
 
     def __init__(self, derivation: Derivation, style: Style) -> None:
         self.derivation = derivation
-        self.style = style
         naming = derivation.naming
+        self.style = style = style.avoiding(naming.taken)
         self.page = Page(style, {n: name.piece(style) for n, name in naming.all.items()})
         root = derivation.loss_node
         named = root in naming.forward or not root.inputs

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 from ..graph import Node, walk
 from .layouts import LAYOUTS, call_layout
-from .style import Piece, Style
+from .style import JUXTAPOSED, PREFIX, Piece, Style
 
 __all__ = ["Page"]
 
@@ -69,6 +69,12 @@ class Page:
         if piece.level >= level and not piece.negative:
             return piece
         return Piece(self.style.parentheses(self.whole(piece)))
+
+    def side_by_side(self, left: Piece, right: Piece) -> Piece:
+        """Two pieces as a product without a sign: ``Xw``."""
+        level = min(JUXTAPOSED, right.level) if right.level >= PREFIX else JUXTAPOSED
+        right = self.wrap(right, PREFIX)
+        return Piece(self.style.juxtapose(left, right), level, left.short and right.short)
 
     def opens(self, node: Node) -> bool:
         """True for a node that is written out in place."""

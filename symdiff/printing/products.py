@@ -10,7 +10,9 @@ import sympy as sp
 
 from ..graph import Node
 from ..structural import reshape
-from .style import ATOM, CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
+from ..textbook.chains import vector_of
+from .matrices import transposed
+from .style import CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
 
 if TYPE_CHECKING:
     from .page import Page
@@ -20,10 +22,8 @@ __all__ = [
     "bracket",
     "masks",
     "product_layout",
-    "side_by_side",
     "sum_layout",
     "unstretched",
-    "vector_of",
 ]
 
 
@@ -65,11 +65,13 @@ def sum_layout(page: Page, node: Node) -> Piece:
     return Piece(result, SUM, short=False)
 
 
-def _place(page: Page, term: Node) -> tuple[bool, int, bool, int]:
+def _place(page: Page, term: Node) -> tuple[bool, int, bool, int, bool]:
     """Where a term goes: matrices before vectors, products before symbols, numbers last."""
     core = unstretched(page, term)
     structural, height = page.depth(core)
-    return core.operation == "number", -core.rank, not structural, -height
+    is_turned = core.operation == "transpose"
+    height -= is_turned  # A + Aᵀ
+    return core.operation == "number", -core.rank, not structural, -height, is_turned
 
 
 def unstretched(page: Page, node: Node) -> Node:
@@ -124,7 +126,27 @@ def _factors(page: Page, root: Node) -> _Factors:
             result.negative ^= piece.negative
             target = result.below if inverted else result.above
             target.append((replace(piece, negative=False), node))
+    _drop_guards(page, result)
     return result
+
+
+def _drop_guards(page: Page, factors: _Factors) -> None:
+    """``x/‖x‖`` for the unit vector, which is 0 where x is."""
+    for position, (_, node) in enumerate(factors.below):
+        length = _guarded_norm(node)
+        if length is not None and any(n is length[1] for _, n in factors.above):
+            factors.below[position] = page.piece(length[0]), node
+
+
+def _guarded_norm(node: Node) -> tuple[Node, Node] | None:
+    """``(‖x‖, x)`` where the node is ``where(‖x‖ > 0, ‖x‖, 1)``."""
+    if node.operation != "where" or not node.inputs[2].is_number(1):
+        return None
+    condition, length, _ = node.inputs
+    norm = length.inputs[0] if length.operation == "reshape" else length
+    if condition.operation != "less" or condition.inputs[1] is not length:
+        return None
+    return (length, norm.inputs[0]) if norm.operation == "norm" else None
 
 
 def _is_negated_vector(page: Page, node: Node) -> bool:
@@ -156,7 +178,7 @@ def product_layout(page: Page, node: Node) -> Piece:
     if rest is None and not plain and len(loose) == 1 and loose[0].level != PREFIX:
         plain, loose = loose, []
     for piece in reversed(loose):
-        rest = piece if rest is None else side_by_side(page, page.wrap(piece, CALL), rest)
+        rest = piece if rest is None else page.side_by_side(page.wrap(piece, CALL), rest)
     coefficient = _row(page, plain)
     if divisors:
         below = _row(page, divisors)
@@ -180,15 +202,8 @@ def _row(page: Page, pieces: Sequence[Piece]) -> Piece | None:
     for piece in pieces:
         if len(pieces) > 1:
             piece = page.wrap(piece, CALL)
-        result = piece if result is None else side_by_side(page, result, piece)
+        result = piece if result is None else page.side_by_side(result, piece)
     return result
-
-
-def side_by_side(page: Page, left: Piece, right: Piece) -> Piece:
-    """Two pieces as a product without a sign: ``Xw``."""
-    level = min(JUXTAPOSED, right.level) if right.level >= PREFIX else JUXTAPOSED
-    right = page.wrap(right, PREFIX)
-    return Piece(page.style.juxtapose(left, right), level, left.short and right.short)
 
 
 def _coefficient_of(page: Page, coefficient: Piece | None, rest: Piece | None, far: bool) -> Piece:
@@ -197,7 +212,7 @@ def _coefficient_of(page: Page, coefficient: Piece | None, rest: Piece | None, f
     if rest is None:
         return coefficient
     if not far:
-        return side_by_side(page, page.wrap(coefficient, JUXTAPOSED), rest)
+        return page.side_by_side(page.wrap(coefficient, JUXTAPOSED), rest)
     right = page.wrap(rest, PREFIX)
     level = min(PRODUCT, right.level)
     return Piece(coefficient.text + page.style.dot + right.text, level, short=False)
@@ -227,23 +242,9 @@ def _hadamard(page: Page, pieces: Sequence[Piece]) -> Piece | None:
         return None
     if len(pieces) == 1:
         return pieces[0]
+    pieces = sorted(pieces, key=lambda piece: piece.level == SUM)  # h ⊙ (1 − h)
     written = [page.wrap(p, CALL).text for p in pieces]
     return Piece(page.style.hadamard.join(written), PRODUCT, short=False)
-
-
-def vector_of(node: Node, axis: int) -> Node | None:
-    """``v`` where the node is the vector as a column (axis 0) or as a row (axis 1) of a matrix."""
-    if node.rank == 1 and axis == 1:
-        return node
-    if node.operation not in ("reshape", "index") or node.rank != 2:
-        return None
-    vector = node.inputs[0]
-    if vector.rank != 1 or len(node.inputs) > 1:
-        return None
-    size = vector.shape[0]
-    if node.operation == "index" and ("slice", 0, size, 1) not in node.attributes[0]:
-        return None
-    return vector if node.shape == ((size, 1) if axis == 0 else (1, size)) else None
 
 
 def _with_outer(
@@ -257,9 +258,8 @@ def _with_outer(
     if len(columns) != 1 or len(rows) != 1:
         return factors
     (column, a), (row, b) = columns[0], rows[0]
-    left, right = page.inside(a, CALL), page.inside(b, ATOM)
-    transposed = Piece(page.style.transposed(right.text), POWER, right.short)
-    product = side_by_side(page, left, transposed), node
+    left, right = page.inside(a, JUXTAPOSED), transposed(page, b)
+    product = page.side_by_side(left, right), node
     return [product, *(f for f in factors if f is not column and f is not row)]
 
 
@@ -275,7 +275,7 @@ def _diagonal(page: Page, factors: Sequence[tuple[Piece, Node]], node: Node) -> 
     diagonal = Piece(page.style.function("diag") + page.style.parentheses(inner), CALL, False)
     matrix = _hadamard(page, [p for p, _ in others])
     assert matrix is not None
-    return side_by_side(page, diagonal, page.wrap(matrix, JUXTAPOSED))
+    return page.side_by_side(diagonal, page.wrap(matrix, JUXTAPOSED))
 
 
 # --- conditions as factors -------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 __all__ = [
     "ATOM",
@@ -34,6 +35,10 @@ class Piece:
     """True where the text stands for the part without a minus sign in front of it."""
 
 
+_AXES = "ijklmprstuvx"
+"""Letters that have subscripts in Unicode."""
+
+
 class Style(ABC):
     """How a notation spells what a :class:`Page` lays out."""
 
@@ -42,6 +47,14 @@ class Style(ABC):
     relations: ClassVar[Mapping[str, str]] = {}
     ones, identity = "𝟏", "𝐈"
     arrow, element = " ← ", " ∈ "
+    axes = "ijklmp"
+    """Letters of the axes, in order."""
+
+    def avoiding(self, names: Container[str]) -> Self:
+        """The same notation with letters for the axes that name nothing else."""
+        style = copy(self)
+        style.axes = "".join(c for c in _AXES if c not in names)
+        return style
 
     @abstractmethod
     def symbol(self, name: str) -> Piece:

@@ -19,10 +19,13 @@ __all__ = ["TEXT", "node_text", "shown_name", "subscript"]
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _DIGITS = "0123456789"
-_AXES = "ᵢⱼₖₗₘₙₚ"
+_LETTERS = str.maketrans("ijklmprstuvx", "ᵢⱼₖₗₘₚᵣₛₜᵤᵥₓ")
 _MARKS = "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ"
 _TAKEN = {"Σ", "𝟏", "I", "∂", "∂L", "log", "exp", "diag"}
 """Names that mean something else on the page."""
+
+_UNMISTAKABLE = {"Sigma": "𝚺"}
+"""Letters that would read as an operator."""
 
 
 def subscript(number: int) -> str:
@@ -37,13 +40,17 @@ def shown_name(name: str) -> str:
     --------
     >>> from symdiff.printing.text import shown_name
     >>> [shown_name(n) for n in ("W1", "lambda", "x_train", "logits", "Sigma")]
-    ['W₁', 'λ', 'x_train', 'logits', 'Sigma']
+    ['W₁', 'λ', 'x_train', 'logits', '𝚺']
     """
     if not re.fullmatch(r"\w+", name):
         return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+    if name in _UNMISTAKABLE:
+        return _UNMISTAKABLE[name]
     pretty = str(pretty_symbol(name))
     indices = len(pretty) - len(pretty.rstrip(_MARKS))
-    return name if "_" in pretty or indices > 3 or pretty in _TAKEN else pretty
+    if "_" in pretty and len(pretty.partition("_")[0]) > 1:
+        return name
+    return name if indices > 3 or pretty in _TAKEN else pretty
 
 
 def _is_short(name: str) -> bool:
@@ -73,7 +80,7 @@ class TextStyle(Style):
 
     def adjoint(self, of: str, name: str) -> Piece:
         shown = shown_name(name).replace("delta_", "δ_")  # δu₁ would read as a product
-        return Piece(shown, ATOM, True)
+        return Piece(shown, ATOM, _is_short(shown))
 
     def derivative(self, above: str, below: Sequence[str]) -> Piece:
         order = "" if len(below) == 1 else str(len(below)).translate(_SUPERSCRIPTS)
@@ -132,18 +139,17 @@ class TextStyle(Style):
         return f"{left.text}{'' if left.short and right.short else ' '}{right.text}"
 
     def operator(self, name: str, axes: Sequence[int] | None) -> str:
-        indices = "" if axes is None else "".join(_axis(a) for a in axes)
+        indices = "" if axes is None else "".join(self._axis(a) for a in axes)
         return {"sum": "Σ", "prod": "∏", "concatenate": "concat"}.get(name, name) + indices
+
+    def _axis(self, axis: int) -> str:
+        return self.axes[axis].translate(_LETTERS) if axis < len(self.axes) else subscript(axis)
 
     def function(self, name: str) -> str:
         return self.functions.get(name, name)
 
     def code(self, inner: str) -> str:
         return inner
-
-
-def _axis(axis: int) -> str:
-    return _AXES[axis] if axis < len(_AXES) else subscript(axis)
 
 
 TEXT = TextStyle()
