@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
@@ -22,7 +22,6 @@ from .graph import Node, number, walk
 from .language import as_expression
 from .naming import given_names, variables_of_caller
 from .printing.derivation import derivation_latex, derivation_text
-from .printing.drawing import Drawing, draw
 from .printing.explanation import explanation_text
 from .reordering import Reordering, reorder
 from .rewrite import Applied
@@ -30,6 +29,9 @@ from .second_order import hessian_nodes
 from .shapes import Shape, Size
 from .steps import Given, Name, Naming, choose, fold
 from .textbook import textbook
+
+if TYPE_CHECKING:
+    from .drawing import Drawing
 
 __all__ = ["Derivation", "Step", "derive"]
 
@@ -299,9 +301,47 @@ class Derivation:
         backward = walk(self.gradient_nodes.values(), set(forward))
         return {"forward": _counted(forward), "backward": _counted(backward)}
 
-    def graph(self) -> Drawing:
-        """The forward graph extended by the nodes of the gradients; ``.dot()`` is its text."""
-        return draw(self)
+    def graph(
+        self,
+        level: str = "steps",
+        collapse: bool | None = None,
+        expand: Iterable[str | int] | str | int = (),
+    ) -> Drawing:
+        """The forward graph extended by the nodes of the gradients, as a picture.
+
+        Forward steps go down on the left, their adjoints go up beside them on the right, each
+        with the gradients that follow from it. A notebook shows the picture; ``.svg()``,
+        ``.html()`` and ``.dot()`` are its text.
+
+        Parameters
+        ----------
+        level : {"steps", "operations"}
+            A box for each named step, as in ``print(derivation)``, or for each operation.
+        collapse : bool, optional
+            True draws each layer as one box, and the way back through it as another; False
+            draws all boxes. By default layers are collapsed where there are more than 60 boxes.
+        expand : str, int or list of them
+            Layers to draw in full all the same: ``"layer 2"`` or ``2``, or ``"loss"``.
+
+        Examples
+        --------
+        >>> import symdiff as sd
+        >>> X, w, b = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("b")
+        >>> y = sd.tensor("y", "n")
+        >>> drawing = sd.derive(sd.losses.binary_cross_entropy(X @ w + b, y), [w, b]).graph()
+        >>> for node in drawing.nodes:
+        ...     if node.phase == "backward":
+        ...         reads = [drawing.nodes[i].name for i in node.inputs]
+        ...         print(node.name, node.shape, "reads", *reads)
+        δ (n,) reads z y
+        ∂L/∂w (3,) reads δ X
+        ∂L/∂b () reads δ
+        >>> drawing.svg()[:4]
+        '<svg'
+        """
+        from .drawing import draw
+
+        return draw(self, level, collapse, expand)
 
 
 def _rule(node: Node) -> str:
