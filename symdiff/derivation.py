@@ -334,7 +334,7 @@ class Derivation:
         ...         reads = [drawing.nodes[i].name for i in node.inputs]
         ...         print(node.name, node.shape, "reads", *reads)
         δ (n,) reads z y
-        ∂L/∂w (3,) reads δ X
+        ∂L/∂w (3,) reads X δ
         ∂L/∂b () reads δ
         >>> drawing.svg()[:4]
         '<svg'

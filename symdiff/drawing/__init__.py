@@ -7,6 +7,6 @@ places what ``dot`` writes itself.
 """
 
 from .content import draw
-from .model import DrawnNode, Drawing
+from .model import Drawing, DrawnNode
 
 __all__ = ["Drawing", "DrawnNode", "draw"]

@@ -7,6 +7,7 @@ with least distances for one row after the other (pool adjacent violators).
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right, insort
 from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +18,6 @@ __all__ = ["Item", "arrange", "spread"]
 
 SWEEPS = 8
 ROUNDS = 12
-LINES = 12.0
-"""Between two lines side by side."""
 
 
 @dataclass(eq=False)
@@ -140,7 +139,7 @@ def _set_coordinates(levels: Sequence[Sequence[Item]]) -> None:
             weights = [float(len(item.near)) or 0.01 for item in level]
             distances = [
                 one.cell.after + BESIDE + other.cell.before
-                for one, other in zip(level, level[1:], strict=False)
+                for one, other in itertools.pairwise(level)
             ]
             wanted: list[float] = []
             for place, item in enumerate(level):
@@ -192,7 +191,7 @@ def lanes(spans: Mapping[Hashable, tuple[int, int]]) -> dict[Hashable, int]:
     --------
     >>> from symdiff.drawing.columns import lanes
     >>> lanes({"a": (0, 9), "b": (1, 3), "c": (4, 5)})
-    {'b': 0, 'c': 0, 'a': 1}
+    {'c': 0, 'b': 0, 'a': 1}
     """
     taken: list[list[tuple[int, int]]] = []
     result: dict[Hashable, int] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..bridge import to_graph
@@ -166,9 +167,9 @@ def _operations(
     content = _Content(derivation)
     forward = set(walk([derivation.loss_node]))
     origins = {n: of for n, (of, _) in content.naming.adjoint_of.items()}
-    for of, adjoint in derivation.adjoint_nodes.items():
-        if of.inputs and adjoint not in forward:
-            origins.setdefault(adjoint, of)
+    for operation, adjoint in derivation.adjoint_nodes.items():
+        if operation.inputs and adjoint not in forward:
+            origins.setdefault(adjoint, operation)
     layer = _layer_of_operations(steps, named)
     roots = [*derivation.gradient_nodes.values(), *derivation.hessian_nodes.values()]
     for node in walk([derivation.loss_node, *roots]):
@@ -203,12 +204,15 @@ def _operations(
                 adjoint_of=parameter,
                 layer=drawn.layer,
             )
-    from dataclasses import replace
-
-    return tuple(
-        n if n.layer else replace(n, layer=layer.get(content.source[n.key], ""))
-        for n in content.nodes
-    )
+    placed: list[DrawnNode] = []
+    for drawn in content.nodes:
+        # An adjoint stands beside its operation, so it belongs to the same layer.
+        if drawn.role == "backward" and drawn.adjoint_of is not None:
+            own = placed[drawn.adjoint_of].layer
+        else:
+            own = drawn.layer or layer.get(content.source[drawn.key], "")
+        placed.append(replace(drawn, layer=own))
+    return tuple(placed)
 
 
 def _layer_of_operations(steps: _Content, named: Iterable[DrawnNode]) -> dict[Node, str]:

@@ -15,7 +15,7 @@ def dot(drawing: Drawing) -> str:
     """The text for Graphviz: forward goes down and backward up, layers are clusters."""
     lines = [
         "digraph derivation {",
-        "  rankdir=TB;",
+        '  rankdir=TB; fontname="sans-serif";',
         '  node [fontname="sans-serif", shape=box, style="rounded,filled"];',
     ]
     opened = [name for name in drawing.layers if name not in drawing.collapsed]

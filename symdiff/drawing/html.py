@@ -15,8 +15,12 @@ STYLE = (
     ".symdiff-layers details{margin:.2em 0}"
     ".symdiff-layers summary{cursor:pointer}"
     ".symdiff-layers svg,.symdiff-drawing>svg{display:block;margin:.4em 0}"
-    ".symdiff-drawing{overflow-x:auto;margin:0}"
+    ".symdiff-drawing,.symdiff-layers details>div{overflow-x:auto;margin:0}"
 )
+
+
+SMALLEST = 0.75
+"""How far a picture may shrink."""
 
 
 def html(drawing: Drawing) -> str:
@@ -24,7 +28,7 @@ def html(drawing: Drawing) -> str:
 
     A collapsed box leads to its layer by a link, at which browsers open what is closed.
     """
-    picture = svg(drawing)
+    picture = _readable(svg(drawing))
     parts = [f'<figure class="symdiff-drawing"><style>{STYLE}</style>', picture]
     if drawing.collapsed:
         # Several drawings may stand on one page: names of places differ where pictures do.
@@ -36,10 +40,17 @@ def html(drawing: Drawing) -> str:
         for name in names:
             box = next(n for n in drawing.nodes if n.is_layer and n.layer == name)
             summary = f"<summary><b>{escaped(name)}</b> {escaped(box.formula)}</summary>"
-            inner = svg(drawing.inside(name))
+            inner = _readable(svg(drawing.inside(name)))
             parts.append(f'<details>{summary}<div id="{places[name]}">{inner}</div></details>')
         parts.append("</div>")
     return "\n".join([*parts, "</figure>"])
+
+
+def _readable(picture: str) -> str:
+    """On a narrow page a picture shrinks a little, then it is scrolled."""
+    found = re.search(r' width="([\d.]+)"', picture)
+    least = round(SMALLEST * float(found[1])) if found else 0
+    return picture.replace("max-width:100%;", f"max-width:100%;min-width:{least}px;", 1)
 
 
 def _linked(drawing: Drawing, picture: str, places: dict[str, str]) -> str:

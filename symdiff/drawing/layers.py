@@ -97,10 +97,7 @@ def _backward(nodes: Sequence[DrawnNode], depth: dict[int, int]) -> None:
     for node in reversed(nodes):
         if node.role not in ("backward", "gradient"):
             continue
-        if node.adjoint_of is not None:
-            own = depth.get(node.adjoint_of)
-        else:
-            own = depth.get(node.key)
+        own = depth.get(node.adjoint_of) if node.adjoint_of is not None else depth.get(node.key)
         if own is None:
             own = max((depth[i] for i in node.inputs if i in depth), default=1)
         depth[node.key] = own

@@ -128,7 +128,7 @@ class Drawing:
         """
         whole = self.whole or self
         opened = whole.known(expand)
-        sizes = {layer: 0 for layer in whole.layers}
+        sizes = dict.fromkeys(whole.layers, 0)
         for node in whole.nodes:
             if node.role in ("forward", "backward") and node.layer:
                 sizes[node.layer] += 1
@@ -173,13 +173,13 @@ class Drawing:
         >>> x = sp.Symbol("x")
         >>> print(sd.derive(sp.sin(x), x).graph().dot())
         digraph derivation {
-          rankdir=TB;
+          rankdir=TB; fontname="sans-serif";
           node [fontname="sans-serif", shape=box, style="rounded,filled"];
-          n0 [label="x\n()", fillcolor="#e6f0dc"];
-          n1 [label="L\nsin(x)\n()", fillcolor="#dce9f7"];
-          n2 [label="∂L/∂x\ncos(x)\n()", fillcolor="#fbdcc0"];
+          n0 [label="x\n()", fillcolor="#e3f1dc"];
+          n1 [label="L\nsin(x)\n()", fillcolor="#dbe9fa"];
+          n2 [label="∂L/∂x\ncos(x)\n()", fillcolor="#fbd3a8"];
           n0 -> n1;
-          n0 -> n2 [constraint=false, color="#8a8f98"];
+          n0 -> n2 [constraint=false, color="#a9b0ba"];
         }
         """
         from .dot import dot
@@ -241,9 +241,9 @@ def _collapsed(whole: Drawing, hidden: Sequence[str]) -> Drawing:
     # A box of many comes where the last of them was: after all that it reads. On the way back
     # gradients come last, although nothing reads them, so the steps alone count.
     place: dict[tuple[str, str] | int, int] = {}
-    for key, members in parts.items():
+    for part, members in parts.items():
         steps = [n for n in members if n.role in ("forward", "backward")] or members
-        place[key] = max(n.key for n in steps)
+        place[part] = max(n.key for n in steps)
     plain = {n.key: n for n in whole.nodes if box[n.key] == n.key}
     place.update({key: key for key in plain})
     # A layer may be evaluated in pieces; drawn as one box it comes before all later layers.

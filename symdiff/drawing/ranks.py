@@ -111,6 +111,7 @@ class _Rows:
         self.used: dict[tuple[str, int], float] = {}
         order = {layer: number for number, layer in enumerate(drawing.layers)}
         self.level = {n.key: order.get(n.layer, 0) for n in self.nodes}
+        self.end = 0
         self.spans: dict[int, tuple[int, int]] = {}
         self.readers: dict[int, list[DrawnNode]] = {n.key: [] for n in self.nodes}
         for node in self.nodes:
@@ -158,8 +159,9 @@ class _Rows:
             lowest = self._layer(level, [n for n in steps if self.level[n.key] == level], first,
                                  own, alone)  # fmt: skip
             first = lowest + 1
+        self.end = first
         for node in shared:
-            self._leaf(node, first)
+            self._leaf(node)
 
     def _layer(
         self, level: int, steps: Sequence[DrawnNode], first: int, own: set[int],
@@ -181,13 +183,13 @@ class _Rows:
         self.spans[level] = first, last
         return last
 
-    def _leaf(self, node: DrawnNode, end: int) -> None:
+    def _leaf(self, node: DrawnNode) -> None:
         """A leaf of its own: above the first step that reads it."""
         rows = [self.cell_of[r.key].row for r in self.readers[node.key] if r.key in self.cell_of]
         if rows:
             row = min(rows) - 1
         elif node.outside:
-            row = end
+            row = self.end
         else:
             row = self.spans.get(self.level[node.key], (0, 0))[0]
         self.put(Cell("left", node.key, row))
@@ -196,12 +198,11 @@ class _Rows:
 
     def set_right(self) -> None:
         """Adjoints beside their steps, the rest between what it reads and what reads it."""
-        end = max((cell.row for cell in self.cells), default=-1) + 1
         stacks: dict[int, Cell] = {}
         for node in self.nodes:
             if node.role == "backward":
                 cell = Cell("right", node.key, 0)
-                self._back_row(node, cell, end)
+                self._back_row(node, cell)
                 self.put(cell)
         for node in self.nodes:
             if node.role != "gradient":
@@ -218,14 +219,14 @@ class _Rows:
             cell.stack.append(node.key)
             self.cell_of[node.key] = cell
 
-    def _back_row(self, node: DrawnNode, cell: Cell, end: int) -> None:
+    def _back_row(self, node: DrawnNode, cell: Cell) -> None:
         if node.adjoint_of is not None and node.adjoint_of in self.cell_of:
             cell.row = self.cell_of[node.adjoint_of].row
             return
         if node.outside:
-            cell.row = end
+            cell.row = self.end
             return
-        first, last = self.spans.get(self.level[node.key], (0, end - 1))
+        first, last = self.spans.get(self.level[node.key], (0, self.end - 1))
         back = [i for i in node.inputs if self.nodes[i].role == "backward" and i in self.cell_of]
         rows = [self.cell_of[i].row - 1 for i in back]
         rows = rows or [self.cell_of[i].row for i in node.inputs if i in self.cell_of]
