@@ -134,6 +134,11 @@ def unused():
     return sd.sum(x * w), [w, u]
 
 
+def unused_in_a_network():
+    loss, parameters = network()
+    return loss, [*parameters, sd.tensor("u", 2, 2)]
+
+
 def number():
     return sp.Integer(3), [sp.Symbol("x")]
 
@@ -158,6 +163,7 @@ MODELS = {
     "constants": constants,
     "a symbol": symbol,
     "unused parameter": unused,
+    "network and unused": unused_in_a_network,
     "a number": number,
     "its own derivative": exponential,
     "20 layers": lambda: mlp(*[8] * 21),
@@ -531,7 +537,12 @@ def test_svg_has_each_box_once_with_a_tooltip(name):
         assert [int(g.get("data-key")) for g in groups] == [n.key for n in drawing.nodes]
         for group, node in zip(groups, drawing.nodes, strict=True):
             tip = group.find(SVG + "title").text
-            assert node.name in tip and node.formula[:1000] in tip and node.shape in tip
+            assert (
+                node.meaning in tip
+                and node.name in tip
+                and node.formula[:1000] in tip
+                and node.shape in tip
+            )
         edges = [p.get("data-edge") for p in root.iter(SVG + "path") if p.get("data-edge")]
         assert sorted(edges) == sorted(f"{a} {b}" for a, b in drawing.edges)
         assert not [e for e in root.iter() if e.get("id") or e.get("href")]

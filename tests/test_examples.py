@@ -27,7 +27,10 @@ NAMES = [
     "digits",
     "digits_convolution",
     "learning_rates",
+    "draw_gradient",
 ]
+PICTURES = {"draw_gradient": ("svg", b"<svg")}
+"""What the others save is a PNG."""
 
 
 def golden(name):
@@ -43,9 +46,10 @@ def run(tmp_path, monkeypatch, capsys):
         spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        picture = tmp_path / f"{name}.png"
+        suffix, start = PICTURES.get(name, ("png", b"\x89PNG"))
+        picture = tmp_path / f"{name}.{suffix}"
         result = module.main(picture=str(picture), **arguments)
-        assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10_000
+        assert picture.read_bytes().startswith(start) and picture.stat().st_size > 10_000
         printed = capsys.readouterr().out
         assert "∂L/∂" in printed and f"The picture is in {picture}." in printed
         return result, printed
@@ -60,7 +64,8 @@ def test_every_example_is_tested():
 @pytest.mark.parametrize("name", NAMES)
 def test_docstring_tells_how_to_run_it(name):
     text = (FOLDER / f"{name}.py").read_text("utf-8")
-    assert f"python examples/{name}.py --picture {name}.png" in text
+    suffix, _ = PICTURES.get(name, ("png", b""))
+    assert f"python examples/{name}.py --picture {name}.{suffix}" in text
 
 
 def test_tensorflow1_style(run):
@@ -176,6 +181,15 @@ def test_learning_rates(run):
     for name in ("momentum", "Nesterov", "Adagrad", "Adadelta"):
         assert name in last and name in printed
     assert "w ← w − learning_rate·g" in printed
+
+
+def test_draw_gradient(run):
+    drawings, printed = run("draw_gradient")
+    assert "∂L/∂W₁" in drawings["graph"].svg()
+    for call, drawing in drawings.items():
+        assert call == "graph" or re.search(
+            rf"{re.escape(call)} +{len(drawing.nodes)} boxes", printed
+        )
 
 
 def test_without_matplotlib_an_example_says_so_and_goes_on(run, monkeypatch, capsys, tmp_path):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..bridge import to_graph
 from ..errors import InvalidArgument
 from ..graph import Node, walk
-from ..printing.page import Page
-from ..printing.text import TEXT, node_text
+from ..printing.lines import Notation
+from ..printing.text import TEXT
 from ..shapes import text
 from ..steps import ACTIVATIONS
 from .layers import in_layers
@@ -64,18 +64,13 @@ class _Content:
         self.derivation = derivation
         self.naming = derivation.naming
         self.names = self.naming.all
-        self.page = Page(TEXT, {n: name.piece for n, name in self.names.items()})
+        self.notation = Notation(derivation, TEXT)
+        self.page = self.notation.page
         self.parameters = {to_graph(s) for s in derivation.parameters}
         self.nodes: list[DrawnNode] = []
         self.keys: dict[Node, int] = {}
         self.opens: dict[int, str] = {}
         self.source: dict[int, Node] = {}
-        root = self.names.get(derivation.loss_node)
-        if root is not None:
-            self.loss = root.text
-        else:
-            leaf = derivation.loss_node.operation == "symbol"
-            self.loss = node_text(derivation.loss_node) if leaf else "L"
 
     def put(self, node: Node, name: str, formula: str, role: str, **more: Any) -> int:
         """One box; its key."""
@@ -112,10 +107,11 @@ class _Content:
         for parameter in self.derivation.parameters:
             self.leaf(to_graph(parameter))
         for symbol, node in self.derivation.gradient_nodes.items():
-            self.result(f"∂{self.loss}/∂{self._shown(symbol)}", node, self.keys[to_graph(symbol)])
+            name = self.notation.derivative(self.notation.symbol(symbol))
+            self.result(name, node, self.keys[to_graph(symbol)])
         for (one, other), node in self.derivation.hessian_nodes.items():
-            below = f"∂{self._shown(one)}∂{self._shown(other)}"
-            self.result(f"∂²{self.loss}/{below}", node, self.keys[to_graph(one)])
+            name = self.notation.derivative(*map(self.notation.symbol, (one, other)))
+            self.result(name, node, self.keys[to_graph(one)])
 
     def _step(self, node: Node, step: Step) -> None:
         own = [*walk(node.inputs, self.names), node]
@@ -129,6 +125,7 @@ class _Content:
             inputs=inputs,
             adjoint_of=self.keys.get(of) if of is not None else None,
             rule=step.rule,
+            meaning=self.notation.meaning(node),
         )
         self.keys[node] = key
         if step.phase == "forward":
@@ -155,9 +152,6 @@ class _Content:
             inputs = self.reads([*walk(node.inputs, self.names), node], self.names)
         formula = self.page.text(node)
         return self.put(node, name, formula, "gradient", inputs=inputs, adjoint_of=parameter)
-
-    def _shown(self, symbol: Any) -> str:
-        return self.page.text(to_graph(symbol))
 
 
 def _operations(
@@ -188,6 +182,7 @@ def _operations(
             inputs=tuple(dict.fromkeys(content.keys[i] for i in node.inputs if i in content.keys)),
             adjoint_of=content.keys.get(of) if of is not None else None,
             rule=node.row.rule or node.operation,
+            meaning=content.notation.meaning(node),
         )
     for parameter in derivation.parameters:
         content.leaf(to_graph(parameter))

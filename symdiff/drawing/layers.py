@@ -84,12 +84,15 @@ def _only_in_loss(nodes: Sequence[DrawnNode], opens: Mapping[int, str]) -> set[i
 
 
 def _leaves(nodes: Sequence[DrawnNode], depth: dict[int, int]) -> None:
+    """With the first step that reads them; what none reads, with the first layer."""
     leaves = {n.key for n in nodes if n.phase == "leaf"}
     for node in nodes:
         if node.role == "forward":
             for i in node.inputs:
                 if i in leaves:
                     depth[i] = min(depth.get(i, depth[node.key]), depth[node.key])
+    for key in leaves:
+        depth.setdefault(key, 1)
 
 
 def _backward(nodes: Sequence[DrawnNode], depth: dict[int, int]) -> None:

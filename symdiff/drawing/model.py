@@ -39,6 +39,8 @@ class DrawnNode:
         The layer it belongs to, or nothing.
     rule : str
         The rule that made it.
+    meaning : str
+        For an adjoint, the derivative that it is: ``n ∂L/∂z``.
     outside : bool
         True where it belongs to another layer than the one that is drawn.
     is_layer : bool
@@ -54,6 +56,7 @@ class DrawnNode:
     adjoint_of: int | None = None
     layer: str = ""
     rule: str = ""
+    meaning: str = ""
     outside: bool = False
     is_layer: bool = False
 

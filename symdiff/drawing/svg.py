@@ -126,7 +126,7 @@ def _box(box: Box, node: DrawnNode) -> str:
     left, right = box.x + PADDING, box.x + box.width - PADDING
     y = box.y + 5 + LINE * 0.75
     between = ": " if node.is_layer else " = "
-    whole = node.name + between + node.formula if node.formula else node.name
+    whole = between.join(filter(None, (node.name, node.meaning, node.formula)))
     tooltip = [_cut(whole), f"shape {node.shape}" if node.shape else "", _cut(node.rule)]
     parts = [
         f'<g class="{node.role}" data-key="{node.key}">',
@@ -165,7 +165,8 @@ def _line(line: Line) -> str:
     if line.kind == "link":
         return (
             f'<path class="link" data-link={name} d="{_path(points)}" fill="none" '
-            'stroke="#57606a" stroke-width="1.2" stroke-dasharray="2 4"/>'
+            'stroke="#57606a" stroke-width="1.2" stroke-dasharray="2 4">'
+            "<title>a step and its adjoint</title></path>"
         )
     colour = COLOURS[f"{line.kind}-edge"][0]
     strong = 1.6 if line.kind != "across" else 1.2
