@@ -85,22 +85,25 @@ def _style() -> str:
     rules = [
         f":where(.symdiff-graph){{{light}}}",
         f"@media (prefers-color-scheme:dark){{:where(.symdiff-graph){{{dark}}}}}",
-        ".symdiff-graph .ground{fill:var(--graph-ground)}",
-        ".symdiff-graph .band{fill:var(--graph-band)}",
-        ".symdiff-graph text{fill:var(--graph-text)}",
-        ".symdiff-graph text.muted,.symdiff-graph .muted{fill:var(--graph-muted)}",
-        ".symdiff-graph path.link{stroke:var(--graph-muted)}",
+        f".symdiff-graph .ground{{fill:{_variable('ground')}}}",
+        f".symdiff-graph .band{{fill:{_variable('band')}}}",
+        f".symdiff-graph text{{fill:{_variable('text')}}}",
+        f".symdiff-graph text.muted{{fill:{_variable('muted')}}}",
+        f".symdiff-graph path.link{{stroke:{_variable('muted')}}}",
         ".symdiff-graph g:hover rect{stroke-width:2.5}",
     ]
     for name in ("data", "parameter", "forward", "backward", "gradient"):
-        rules.append(
-            f".symdiff-graph .{name} rect{{fill:var(--graph-{name});"
-            f"stroke:var(--graph-{name}-edge)}}"
-        )
+        fill, edge = _variable(name), _variable(f"{name}-edge")
+        rules.append(f".symdiff-graph .{name} rect{{fill:{fill};stroke:{edge}}}")
     for name in ("forward", "backward", "across"):
-        rules.append(f".symdiff-graph path.{name}{{stroke:var(--graph-{name}-edge)}}")
-        rules.append(f".symdiff-graph path.tip.{name}{{fill:var(--graph-{name}-edge)}}")
+        edge = _variable(f"{name}-edge")
+        rules.append(f".symdiff-graph path.{name}{{stroke:{edge}}}")
+        rules.append(f".symdiff-graph path.tip.{name}{{fill:{edge}}}")
     return "".join(rules)
+
+
+def _variable(name: str) -> str:
+    return f"var(--graph-{name},{COLOURS[name][0]})"
 
 
 def _bands(layout: Layout) -> list[str]:
