@@ -16,8 +16,8 @@ from .model import Drawing, DrawnNode
 
 __all__ = ["Cell", "set_in_rows"]
 
-ROOM = 330.0
-"""Width to which the cells of one row on one side may grow."""
+ROOM = {"left": 330.0, "right": 660.0}
+"""Width to which the cells of one row may grow; beside an adjoint others find a place."""
 GAP = 34.0
 """Between a step and the stack beside it."""
 STACKED = 7.0
@@ -132,7 +132,7 @@ class _Rows:
         wide = cell.before + cell.after
         while cell.row != last:
             used = self.used.get((cell.side, cell.row), 0.0)
-            if not used or used + wide <= ROOM:
+            if not used or used + wide <= ROOM[cell.side]:
                 return
             cell.row += step
 
