@@ -9,10 +9,10 @@ import sympy as sp
 
 from ..bridge import to_sympy
 from ..graph import Node, apply, walk
-from .choice import Choice
+from .choice import ACTIVATIONS, Choice
 from .names import Given, Name, Naming, name_steps
 
-__all__ = ["Given", "Name", "Naming", "choose", "fold"]
+__all__ = ["ACTIVATIONS", "Given", "Name", "Naming", "choose", "fold"]
 
 
 def choose(
