@@ -12,7 +12,7 @@ from symdiff.binding import SymbolDict, bind, by_symbol, check_names, numbers, u
 from symdiff.bridge import to_graph
 from symdiff.errors import InvalidArgument, InvalidType, ShapeError
 from symdiff.expressions import stand_in
-from symdiff.gradient import loss_node, parameter_nodes, pullback
+from symdiff.gradient import derived, loss_node, parameter_nodes, pullback
 from symdiff.graph import Node, leaves, number
 from symdiff.modes import settle
 from symdiff.rewrite import algebra
@@ -189,8 +189,8 @@ class Objective:
         return dict(zip(self._variables, self._parts(theta), strict=True))
 
     def _gradients(self) -> list[Node]:
-        gradients, _ = pullback(self._root, number(1), self._variables)
-        return algebra(gradients)
+        gradients, _ = derived(self._root, self._variables)
+        return gradients
 
     def value(self, theta: Any) -> float:
         """The loss at a flat vector."""

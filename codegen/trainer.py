@@ -26,8 +26,8 @@ from symdiff.errors import (
     InvalidType,
     ShapeError,
 )
-from symdiff.gradient import parameter_nodes, pullback
-from symdiff.graph import Node, leaves, number
+from symdiff.gradient import derived, parameter_nodes
+from symdiff.graph import Node, leaves
 from symdiff.init import Initializer
 from symdiff.language import as_expression
 from symdiff.modes import in_training, mode_leaves, moving_values, settle
@@ -363,9 +363,9 @@ class Trainer:
             )  # fmt: skip
             trained, places = rolled_parameters(self._trained, self._slots, rolled)
             (loss,) = algebra([loss])
-            gradients, _ = pullback(loss, number(1), trained)
+            gradients, _ = derived(loss, trained)
             used = set(leaves([loss, *moving]))
-            graph = [loss, *algebra([*gradients, *moving])]
+            graph = [loss, *gradients, *algebra(moving)]
             graph = in_cheapest_order(graph, rows, self._options, self._likely)
             step = Step(
                 graph[0], graph[1:], [*trained, *averages],

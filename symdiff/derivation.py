@@ -17,7 +17,7 @@ import sympy as sp
 from .binding import SymbolDict, symbol_of
 from .bridge import to_graph
 from .errors import InvalidArgument, InvalidType
-from .gradient import loss_nodes, parameter_nodes, pullback
+from .gradient import derived, loss_nodes, parameter_nodes
 from .graph import Node, number, walk
 from .language import as_expression
 from .naming import given_names, variables_of_caller
@@ -109,14 +109,11 @@ class Derivation:
         nodes, _ = parameter_nodes(list(parameters), [self.loss_node])
         nodes = list(dict.fromkeys(nodes))
         self.parameters = tuple(n.attributes[0] for n in nodes)
-        gradients, adjoints = pullback(self.loss_node, number(1), nodes)
-        rewritten = textbook([*gradients, *adjoints.values()], [self.loss_node], adjoints.values())
+        gradients, adjoints = derived(self.loss_node, nodes)
         self.gradient_nodes: dict[sp.Symbol, Node] = SymbolDict(
-            zip(self.parameters, rewritten, strict=False)
+            zip(self.parameters, gradients, strict=True)
         )
-        self.adjoint_nodes: dict[Node, Node] = dict(
-            zip(adjoints, rewritten[len(nodes) :], strict=True)
-        )
+        self.adjoint_nodes: dict[Node, Node] = adjoints
         roots = [self.loss_node, *self.gradient_nodes.values()]
         self._given = Given.of(roots, named[: len(given)], named[len(given) :])
 
@@ -178,9 +175,11 @@ class Derivation:
         result.reordering = self.reordering
         nodes, _ = parameter_nodes(list(self.parameters), [result.loss_node])
         blocks = hessian_nodes(result.loss_node, nodes)
-        for i, one in enumerate(self.parameters):
-            for j, other in enumerate(self.parameters[i:], i):
-                result.hessian_nodes[one, other] = blocks[i][j]
+        pairs = [(i, j) for i in range(len(nodes)) for j in range(i, len(nodes))]
+        before = [result.loss_node, *result.gradient_nodes.values()]
+        found = textbook([blocks[i][j] for i, j in pairs], before)
+        for (i, j), block in zip(pairs, found, strict=True):
+            result.hessian_nodes[self.parameters[i], self.parameters[j]] = block
         return result
 
     @cached_property

@@ -225,6 +225,21 @@ def pullback(
     return gradients, adjoints
 
 
+def derived(root: Node, targets: Sequence[Node]) -> tuple[list[Node], dict[Node, Node]]:
+    """The gradients of a loss in the form that is shown and compiled, and its adjoints.
+
+    Returns
+    -------
+    gradients : list of Node
+        One for each target, of its shape.
+    adjoints : dict
+        The adjoint of every forward node on the way, from the loss on.
+    """
+    gradients, adjoints = pullback(root, number(1), targets)
+    found = textbook([*gradients, *adjoints.values()], [root], adjoints.values())
+    return found[: len(targets)], dict(zip(adjoints, found[len(targets) :], strict=True))
+
+
 def loss_node(loss: Any) -> Node:
     """The stabilised graph of a loss; it must be a real scalar."""
     return loss_nodes(loss)[0]
@@ -304,6 +319,6 @@ def gradient(loss: Any, wrt: Any) -> Any:
     """
     root = loss_node(loss)
     nodes, single = parameter_nodes(wrt, [root])
-    gradients, adjoints = pullback(root, number(1), nodes)
-    expressions = to_sympy(textbook(gradients, [root], adjoints.values()))
+    gradients, _ = derived(root, nodes)
+    expressions = to_sympy(gradients)
     return expressions[0] if single else expressions

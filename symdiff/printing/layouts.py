@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import sympy as sp
 
-from ..graph import Node, number, walk
-from ..recurrence import HISTORY, LAST, STACKED, recurrence
+from ..graph import Node, number
 from ..shapes import reduce_shape, text
 from ..textbook.chains import vector_of
-from .infix import STEP_SIZE, dimension_text, key_entries, new_axes
+from .infix import dimension_text, key_entries, new_axes
 from .matrices import (
     inverse_layout,
     is_identity,
@@ -29,6 +28,7 @@ from .products import (
     sum_layout,
     unstretched,
 )
+from .recurrences import scan_layout
 from .style import ATOM, CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
 
 if TYPE_CHECKING:
@@ -314,43 +314,8 @@ def _windowed(page: Page, node: Node) -> Piece:
     return Piece(name + page.style.parentheses(", ".join(parts)), CALL, False)
 
 
-def _scan(page: Page, node: Node) -> Piece:
-    """``scan(h ← tanh(x + h), x ∈ X, h₀ = 0).last``: carries, outputs, elements, starts."""
-    own = recurrence(node)
-    kind, position = node.attributes[-1]
-    carries, elements, outside = own.parameters()
-    inner = type(page)(page.style)
-    for leaf, x in zip(outside, own.outside, strict=True):
-        inner.name(leaf, page.piece(x))
-    code, relation = page.style.code, page.style.relations["equal"]
-    short = len(walk(own.body.results)) <= STEP_SIZE
-    parts = []
-    for leaf, after in zip(carries, own.next_carries, strict=True):
-        step = inner.text(after) if short else "…"
-        parts.append(f"{inner.text(leaf)}{page.style.arrow}{step}")
-    shown = [own.outputs[position]] if kind == STACKED else []
-    parts += [f"{code('y')}{relation}{inner.text(y) if short else '…'}" for y in shown]
-    for leaf, x in zip(elements, own.elements, strict=True):
-        parts.append(f"{inner.text(leaf)}{page.style.element}{page.text(x)}")
-    for leaf, start in zip(carries, own.start, strict=True):
-        if not _is_zero(start):
-            parts.append(f"{inner.text(leaf)}{page.style.code('[0]')}{relation}{page.text(start)}")
-    if own.reverse:
-        parts.append(page.style.function("reversed"))
-    name = page.style.function("scan") + page.style.parentheses(", ".join(parts))
-    which = code("y") if kind == STACKED else inner.text(carries[position])
-    time = {LAST: "[T]", HISTORY: "[t]", STACKED: "[t]"}[kind]
-    return Piece(f"{which}{code(time)}{page.style.function(' of ')}{name}", PREFIX, False)
-
-
 def _random_uniform(page: Page, node: Node) -> Piece:
     return page.style.symbol("uniform")
-
-
-def _is_zero(node: Node) -> bool:
-    while node.operation == "broadcast_to":
-        node = node.inputs[0]
-    return node.is_number(0)
 
 
 def _symbol(page: Page, node: Node) -> Piece:
@@ -415,7 +380,7 @@ LAYOUTS: dict[str, Callable[[Page, Node], Piece]] = {
     "index_add": _index_add,
     "concatenate": _concatenate,
     **dict.fromkeys(_WINDOWED, _windowed),
-    "scan": _scan,
+    "scan": scan_layout,
     "random_uniform": _random_uniform,
     "one_hot": _one_hot,
     "symbol": _symbol,

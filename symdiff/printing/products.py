@@ -12,7 +12,7 @@ from ..graph import Node
 from ..structural import reshape
 from ..textbook.chains import vector_of
 from .matrices import transposed
-from .style import CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
+from .style import ATOM, CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
 
 if TYPE_CHECKING:
     from .page import Page
@@ -132,10 +132,29 @@ def _factors(page: Page, root: Node) -> _Factors:
 
 def _drop_guards(page: Page, factors: _Factors) -> None:
     """``x/‖x‖`` for the unit vector, which is 0 where x is."""
-    for position, (_, node) in enumerate(factors.below):
+    for _, node in list(factors.below):
         length = _guarded_norm(node)
-        if length is not None and any(n is length[1] for _, n in factors.above):
-            factors.below[position] = page.piece(length[0]), node
+        if length is None or not any(n is length[1] for _, n in factors.above):
+            continue
+        exponent = 0
+        for entry in list(factors.below):
+            power = 1 if entry[1] in (node, length[0]) else _exponent(entry[1], length[0])
+            if power:
+                exponent += power
+                factors.below.remove(entry)
+        piece = page.piece(length[0])
+        if exponent > 1:
+            level = page.style.literal(sp.Integer(exponent))
+            piece = Piece(page.style.power(page.wrap(piece, ATOM).text, level), POWER, piece.short)
+        factors.below.append((piece, length[0]))
+
+
+def _exponent(node: Node, base: Node) -> int:
+    """K where the node is ``base ** k``."""
+    if node.operation != "power" or node.inputs[0] is not base or not node.inputs[1].is_number():
+        return 0
+    value = node.inputs[1].attributes[0]
+    return int(value) if value.is_Integer else 0
 
 
 def _guarded_norm(node: Node) -> tuple[Node, Node] | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ..graph import Node, apply, consumers, number, walk
 from ..printing.infix import new_axes
-from ..printing.layouts import is_softmax, shown_inputs
+from ..printing.layouts import is_log_softmax, is_softmax, shown_inputs
 from ..textbook.monomials import is_short_scalar, without_constant
 
 __all__ = ["ACTIVATIONS", "AFFINE", "Choice"]
@@ -102,6 +102,8 @@ class Choice:
             return not node.inputs[0].inputs
         if is_short_scalar(node):
             return True
+        if is_log_softmax(node):  # of softmax(z), which does not show it
+            return all(is_softmax(u) for u in self.users[node] if u in self.is_forward)
         return node.operation == "index" and len(node.inputs) == 1
 
     def core(self, node: Node) -> tuple[Node, Node] | None:
