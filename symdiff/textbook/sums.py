@@ -75,9 +75,19 @@ def _common_constant(terms: list[Term]) -> tuple[Monomial | None, list[Term]]:
         shared = min([-exponent, *(-p.get(base, 0) for p in others)])
         if base.operation == "size" and shared > 0:
             common.include(base, -shared)
-    if len(terms) < 2 or (common.number == 1 and not common.powers):
+    if len(terms) < 2 or (common.number in (1, 1.0) and not common.powers):
         return None, terms
-    return common, [replace(t, scale=t.scale.times(common.inverse())) for t in terms]
+    rest = []
+    for term in terms:
+        scale = term.scale.times(common.inverse())
+        number = _quotient(term.scale.number, common.number)
+        rest.append(replace(term, scale=replace(scale, number=number)))
+    return common, rest
+
+
+def _quotient(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    """``a / b``, which is the integer 1 or -1 where they differ in sign only, floats too."""
+    return sp.sign(a * b) if abs(a) == abs(b) else a / b
 
 
 def _terms(root: Node, kept: Container[Node]) -> list[tuple[int, Node]] | None:
@@ -138,7 +148,8 @@ def _common_factor(terms: list[Term], end: int) -> list[Term] | None:
             return None
         rest = [turned(factors) for factors in rest]
     pairs = zip(numbers, rest, strict=True)
-    total = _sum([Term(Monomial(n / common), factors) for n, factors in pairs]), any(rows)
+    inner = [Term(Monomial(_quotient(n, common)), factors) for n, factors in pairs]
+    total = _sum(inner), any(rows)
     factors = (total, group[0].factors[-1]) if end else (group[0].factors[0], total)
     joined = Term(replace(group[0].scale, number=common), factors)
     place = min(i for i, t in enumerate(terms) if t in group)
