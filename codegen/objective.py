@@ -189,8 +189,7 @@ class Objective:
         return dict(zip(self._variables, self._parts(theta), strict=True))
 
     def _gradients(self) -> list[Node]:
-        gradients, _ = derived(self._root, self._variables)
-        return gradients
+        return derived(self._root, self._variables).gradients
 
     def value(self, theta: Any) -> float:
         """The loss at a flat vector."""

@@ -363,9 +363,8 @@ class Trainer:
             )  # fmt: skip
             trained, places = rolled_parameters(self._trained, self._slots, rolled)
             (loss,) = algebra([loss])
-            gradients, _ = derived(loss, trained)
             used = set(leaves([loss, *moving]))
-            graph = [loss, *gradients, *algebra(moving)]
+            graph = [loss, *derived(loss, trained).gradients, *algebra(moving)]
             graph = in_cheapest_order(graph, rows, self._options, self._likely)
             step = Step(
                 graph[0], graph[1:], [*trained, *averages],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import sympy as sp
@@ -19,7 +19,7 @@ from .language import as_expression
 from .modes import settle
 from .resolve import resolve
 
-__all__ = ["check_gradient"]
+__all__ = ["Comparison", "check_gradient", "compare_entry"]
 
 TOLERANCE = 1e-6
 STEP = 1e-3
@@ -107,7 +107,7 @@ def check_gradient(
         line = function.line(node)
         for entry in np.ndindex(array.shape):
             pair = float(array[entry]), float(convention[entry])
-            error, difference = _entry_error(line, entry, pair, step, tolerance)
+            error, difference, _ = compare_entry(line, entry, pair, step, tolerance)
             if error > worst[0]:
                 place = f"[{', '.join(map(str, entry))}]" if entry else ""
                 name = f"{node.attributes[0]}{place}"
@@ -306,14 +306,46 @@ def _checked(part: Any, node: Node, function: _Function) -> np.ndarray:
 # --- comparing ---------------------------------------------------------------------------
 
 
-def _entry_error(
-    line: _Line, entry: tuple[int, ...], pair: tuple[float, float], step: float, tolerance: float
-) -> tuple[float, float]:
-    """The relative error of one entry, and the derivative by finite differences."""
+class AlongEntries(Protocol):
+    """A scalar function of an array, moved along one entry at a time."""
+
+    start: np.ndarray
+
+    def __call__(self, entry: tuple[int, ...], offset: float) -> float:
+        """Its value where one entry has moved."""
+
+
+class Comparison(NamedTuple):
+    """How far a derivative is from finite differences.
+
+    Attributes
+    ----------
+    error : float
+        Relative.
+    difference : float
+        The derivative by finite differences.
+    kink : bool
+        True where the derivatives from both sides differ and what was given is one of those
+        that count as right there.
+    """
+
+    error: float
+    difference: float
+    kink: bool = False
+
+
+def compare_entry(
+    line: AlongEntries,
+    entry: tuple[int, ...],
+    pair: tuple[float, float],
+    step: float = STEP,
+    tolerance: float = TOLERANCE,
+) -> Comparison:
+    """Compare the derivative by one entry: the given one, and what is convention at a kink."""
     given, convention = pair
     here = float(line.start[entry])
     centre = line(entry, 0.0)
-    best: tuple[float, float, float] | None = None
+    best: tuple[float, Comparison] | None = None
     for refinement in range(_REFINEMENTS):
         width = step * max(abs(here), 1.0) / 10**refinement
         estimate, uncertainty = _extrapolated(line, entry, width)
@@ -322,23 +354,23 @@ def _entry_error(
         noise = 8 * _EPSILON * abs(centre) / width
         error = _relative(given, estimate, max(uncertainty, noise), tolerance)
         if error <= tolerance:
-            return error, estimate
+            return Comparison(error, estimate)
         if best is None or uncertainty + noise < best[0]:
-            best = uncertainty + noise, error, estimate
+            best = uncertainty + noise, Comparison(error, estimate)
     if best is None:
-        return np.inf, np.nan
+        return Comparison(np.inf, np.nan)
     sides = _kink(line, entry, centre, step * max(abs(here), 1.0))
     if sides is not None:
         low, high = sides
         margin = 1e-4 * max(abs(low), abs(high))
         if low - margin <= given <= high + margin:
-            return 0.0, given
+            return Comparison(0.0, given, True)
         if abs(given - convention) <= tolerance * max(abs(given), abs(convention)):
-            return 0.0, given
-    return best[1], best[2]
+            return Comparison(0.0, given, True)
+    return best[1]
 
 
-def _extrapolated(line: _Line, entry: tuple[int, ...], width: float) -> tuple[float, float]:
+def _extrapolated(line: AlongEntries, entry: tuple[int, ...], width: float) -> tuple[float, float]:
     """Richardson's extrapolation of central differences, and how far it moved."""
     wide = (line(entry, width) - line(entry, -width)) / (2 * width)
     narrow = (line(entry, width / 2) - line(entry, -width / 2)) / width
@@ -355,7 +387,7 @@ def _relative(given: float, estimate: float, uncertainty: float, tolerance: floa
 
 
 def _kink(
-    line: _Line, entry: tuple[int, ...], centre: float, width: float
+    line: AlongEntries, entry: tuple[int, ...], centre: float, width: float
 ) -> tuple[float, float] | None:
     """The derivatives from both sides, the smaller one first, where they differ."""
     for narrower in (width * 1e-2, width * 1e-4):

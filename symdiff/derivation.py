@@ -17,12 +17,12 @@ import sympy as sp
 from .binding import SymbolDict, symbol_of
 from .bridge import to_graph
 from .errors import InvalidArgument, InvalidType
-from .gradient import derived, loss_nodes, parameter_nodes
+from .explanation import Explanation, explain
+from .gradient import Contribution, Trace, derived, loss_nodes, parameter_nodes
 from .graph import Node, number, walk
 from .language import as_expression
 from .naming import given_names, variables_of_caller
 from .printing.derivation import derivation_latex, derivation_text
-from .printing.explanation import explanation_text
 from .reordering import Reordering, reorder
 from .rewrite import Applied
 from .second_order import hessian_nodes
@@ -109,11 +109,11 @@ class Derivation:
         nodes, _ = parameter_nodes(list(parameters), [self.loss_node])
         nodes = list(dict.fromkeys(nodes))
         self.parameters = tuple(n.attributes[0] for n in nodes)
-        gradients, adjoints = derived(self.loss_node, nodes)
+        self._trace: Trace = {}
+        gradients, self.adjoint_nodes, self._plain = derived(self.loss_node, nodes, self._trace)
         self.gradient_nodes: dict[sp.Symbol, Node] = SymbolDict(
             zip(self.parameters, gradients, strict=True)
         )
-        self.adjoint_nodes: dict[Node, Node] = adjoints
         roots = [self.loss_node, *self.gradient_nodes.values()]
         self._given = Given.of(roots, named[: len(given)], named[len(given) :])
 
@@ -203,7 +203,7 @@ class Derivation:
         origins = {of for of, _ in naming.adjoint_of.values()}
         made: dict[Node, Step] = {}
         for node, name in naming.forward.items():
-            rule = rewritten.get(node) or self._forward_rule(node)
+            rule = rewritten.get(node) or self.forward_rule(node)
             made[node] = Step(name.symbol, node.shape, rule, None, sp.S.One, "forward", node, names)
         for node, name in naming.backward.items():
             of, factor = naming.adjoint_of.get(node, (None, number(1)))
@@ -219,8 +219,9 @@ class Derivation:
         names = self.naming.all
         return SymbolDict({s: fold(n, names) for s, n in self.gradient_nodes.items()})
 
-    def _forward_rule(self, node: Node) -> str:
-        names = self.naming.forward
+    def forward_rule(self, node: Node, further: Container[Node] = ()) -> str:
+        """The operations of a forward step, down to other named ones and to ``further``."""
+        names = {n for n in walk(node.inputs) if n in self.naming.forward or n in further}
         below = [n for n in walk(node.inputs, names) if n.inputs]
         return ", ".join(dict.fromkeys(_rule(n) for n in [*below, node]))
 
@@ -263,19 +264,61 @@ class Derivation:
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
 
-    def explain(self, parameter: sp.Symbol) -> str:
+    @cached_property
+    def trace(self) -> Trace:
+        """What each adjoint is the sum of, in the form that the gradients contain."""
+        sent = [c for terms in self._trace.values() for c in terms]
+        terms = textbook([c.term for c in sent], [self.loss_node], self._plain)
+        rewritten = iter(terms)
+        return {
+            node: [Contribution(c.user, c.position, next(rewritten)) for c in terms]
+            for node, terms in self._trace.items()
+        }
+
+    def explain(
+        self, parameter: sp.Symbol, values: Mapping[Any, Any] | None = None, check: bool = False
+    ) -> Explanation:
         """The chain of rules from the loss to one parameter, one rule per line.
+
+        Parameters
+        ----------
+        parameter : Symbol
+            One of those that the loss was derived by.
+        values : dict, optional
+            ``{symbol: array}`` for all data and parameters: every line shows its number, an
+            array of more than 12 elements its shape and norm.
+        check : bool
+            Compare every derivative with finite differences of the rest of the loss: at
+            ``values``, or at random ones, always the same.
+
+        Returns
+        -------
+        Explanation
+            A text; its ``lines`` hold the rules, formulas, shapes, values and errors.
+
+        Raises
+        ------
+        GradientMismatch
+            Where a line differs from finite differences; the message holds the line.
 
         Examples
         --------
         >>> import symdiff as sd
         >>> from symdiff.derivation import derive
         >>> X, w, y = sd.tensor("X", "n", 3), sd.tensor("w", 3), sd.tensor("y", "n")
-        >>> print(derive(sd.sum((X @ w - y) ** 2), w).explain(w))
-                                    ∂L/∂L = 1       ()
-        sum over axes               ∂L/∂(r²) = 𝟏  (n,)
-        power                       ∂L/∂r = 2r    (n,)
-        difference, matrix product  ∂L/∂w = 2Xᵀr  (3,)
+        >>> d = derive(sd.sum((X @ w - y) ** 2), w)
+        >>> print(d.explain(w))
+        forward
+          r = Xw − y  (n,)
+          L = ‖r‖²      ()
+        <BLANKLINE>
+        backward: rule, local derivative, derivative of the loss
+          start                       ∂L/∂L = 1       ()
+          squared norm    ∂L/∂r = 2r  ∂L/∂r = 2r    (n,)
+          matrix product  ∂r/∂w = X   ∂L/∂w = 2Xᵀr  (3,)
+        >>> values = {X: [[1, 2, 3]], w: [0.5, -1, 1], y: [2]}
+        >>> print(d.explain(w, values, check=True).lines[-1].value)
+        [-1. -2. -3.]
         """
         if parameter not in self.gradient_nodes:
             known = ", ".join(map(str, self.parameters))
@@ -283,7 +326,8 @@ class Derivation:
                 f"{parameter} is not a parameter of this derivation, which has {known}; "
                 "derive the loss with respect to it"
             )
-        return explanation_text(self, symbol_of(parameter, self.parameters))
+        target = to_graph(symbol_of(parameter, self.parameters))
+        return explain(self, target, values, check)
 
     def operations(self) -> dict[str, dict[str, int]]:
         """How many operations of each kind the loss takes, and how many more the gradients.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy as sp
 from sympy.core.sympify import _sympify as strictly  # never runs text
@@ -24,8 +24,17 @@ from .shapes import broadcast
 from .structural import broadcast_to, described, multiply, unbroadcast, zeros
 from .textbook import textbook
 
-Trace = dict[Node, tuple[Node, int]]
-"""For each adjoint contribution: the forward node and the input position it came from."""
+
+class Contribution(NamedTuple):
+    """One term of the adjoint of a node: which node sent it, from which of its inputs."""
+
+    user: Node
+    position: int
+    term: Node
+
+
+Trace = dict[Node, list[Contribution]]
+"""For each forward node on the way, what its adjoint is the sum of."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -183,9 +192,11 @@ def _recurrences(order: Sequence[Node]) -> dict[Node, list[Node]]:
 
 
 def pullback(
-    root: Node, seed: Node, targets: Sequence[Node]
+    root: Node, seed: Node, targets: Sequence[Node], trace: Trace | None = None
 ) -> tuple[list[Node], dict[Node, Node]]:
     """The adjoints of ``targets``, given the adjoint ``seed`` of ``root``.
+
+    What each adjoint is the sum of is added to ``trace``.
 
     Returns
     -------
@@ -216,28 +227,47 @@ def pullback(
             contributions = _structural(node, adjoints[node])
         else:
             continue
-        for operand, contribution in zip(node.inputs, contributions, strict=True):
+        for position, contribution in enumerate(contributions):
+            operand = node.inputs[position]
             if contribution is not None and operand in wanted:
                 terms.setdefault(operand, []).append(contribution)
+                if trace is not None:
+                    sent = Contribution(node, position, contribution)
+                    trace.setdefault(operand, []).append(sent)
     gradients = [
         broadcast_to(adjoints[t], t.shape) if t in adjoints else zeros(t.shape) for t in targets
     ]
     return gradients, adjoints
 
 
-def derived(root: Node, targets: Sequence[Node]) -> tuple[list[Node], dict[Node, Node]]:
-    """The gradients of a loss in the form that is shown and compiled, and its adjoints.
+class Derived(NamedTuple):
+    """The gradients of a loss in the form that is shown and compiled.
 
-    Returns
-    -------
+    Attributes
+    ----------
     gradients : list of Node
         One for each target, of its shape.
     adjoints : dict
         The adjoint of every forward node on the way, from the loss on.
+    plain : list of Node
+        The adjoints as the rules of differentiation leave them.
     """
-    gradients, adjoints = pullback(root, number(1), targets)
-    found = textbook([*gradients, *adjoints.values()], [root], adjoints.values())
-    return found[: len(targets)], dict(zip(adjoints, found[len(targets) :], strict=True))
+
+    gradients: list[Node]
+    adjoints: dict[Node, Node]
+    plain: list[Node]
+
+
+def derived(root: Node, targets: Sequence[Node], trace: Trace | None = None) -> Derived:
+    """The gradients of a loss by the reverse walk, in the forms of textbooks.
+
+    What each adjoint is the sum of is added to ``trace``, as the walk leaves it.
+    """
+    gradients, adjoints = pullback(root, number(1), targets, trace)
+    plain = list(adjoints.values())
+    found = textbook([*gradients, *plain], [root], plain)
+    rewritten = dict(zip(adjoints, found[len(targets) :], strict=True))
+    return Derived(found[: len(targets)], rewritten, plain)
 
 
 def loss_node(loss: Any) -> Node:
@@ -319,6 +349,5 @@ def gradient(loss: Any, wrt: Any) -> Any:
     """
     root = loss_node(loss)
     nodes, single = parameter_nodes(wrt, [root])
-    gradients, _ = derived(root, nodes)
-    expressions = to_sympy(gradients)
+    expressions = to_sympy(derived(root, nodes).gradients)
     return expressions[0] if single else expressions

@@ -305,29 +305,6 @@ def test_gradient_prints_as_in_a_textbook():
     assert str(sd.gradient(sd.sum((X @ w - y) ** 2), w)) == "2*X.T @ (X @ w - y)"
 
 
-def test_explanation_of_linear_regression():
-    expected = [
-        "                            ∂L/∂L = 1       ()",
-        "sum over axes               ∂L/∂(r²) = 𝟏  (n,)",
-        "power                       ∂L/∂r = 2r    (n,)",
-        "difference, matrix product  ∂L/∂w = 2Xᵀr  (3,)",
-    ]
-    assert derive(sd.sum((X @ w - y) ** 2), w).explain(w).splitlines() == expected
-
-
-def test_explanation_introduces_named_adjoints_before_they_are_used():
-    lines = derive(*LOSSES["softmax network"], names={}).explain(W1).splitlines()
-    first = [line.split(" = ")[0].split()[-1] for line in lines]
-    assert first.index("δ₂") < first.index("∂L/∂z₂") < first.index("∂L/∂h₁")
-    assert first.index("∂L/∂h₁") < first.index("δ₁") < first.index("∂L/∂W₁") == len(lines) - 1
-
-
-def test_explanation_of_what_the_loss_does_not_contain():
-    assert "not in the loss" in derive(a**2, [a, b]).explain(b)
-    with pytest.raises(sd.InvalidArgument, match="lambda"):
-        derive(a**2, a).explain(lam)
-
-
 def test_latex_of_linear_regression():
     expected = (
         "\\begin{aligned}\n"
