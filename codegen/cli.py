@@ -1,4 +1,4 @@
-"""The command line: ``symdiff gradient EXPRESSION …`` and ``symdiff demo``.
+"""The command line: ``symdiff gradient EXPRESSION …``, ``symdiff explain`` and ``symdiff demo``.
 
 Expressions are read by :func:`symdiff.parse`, which has no way from text to Python: nothing that
 a user types is run. The exit status is 0, 1 where an expression is refused (or a device is not
@@ -75,17 +75,11 @@ FORMATS: dict[str, Callable[[Request], str]] = {
 """THE table of what ``--format`` may be, and what writes it."""
 
 
-# --- symdiff gradient --------------------------------------------------------------------
+# --- expressions ---------------------------------------------------------------------------
 
 
-def _add_gradient(commands: Any) -> None:
-    parser = commands.add_parser(
-        "gradient",
-        help="the gradient of an expression: as formulas, or as a kernel that computes it",
-        allow_abbrev=False,
-        epilog='for example: symdiff gradient "sum((X @ w - y)**2)" --shape X=n,d --shape w=d'
-        " --shape y=n --wrt w",
-    )
+def _add_expression(parser: Any, wrt: str) -> None:
+    """The arguments that say what is differentiated by what."""
     parser.add_argument(
         "expression", help="a scalar, in NumPy's notation: @ is the matrix product; see sd.parse"
     )
@@ -94,24 +88,13 @@ def _add_gradient(commands: Any) -> None:
         help="a tensor, each size a number or a name; NAME=n:int for integers such as labels. "
         "Names without a shape are scalars",
     )  # fmt: skip
-    parser.add_argument(
-        "--wrt", action="append", required=True, metavar="NAME,…",
-        help="differentiate with respect to these",
-    )  # fmt: skip
-    parser.add_argument("--hessian", action="store_true", help="second derivatives, too")
-    parser.add_argument(
-        "--format", choices=FORMATS, default="text",
-        help="text and latex are formulas in named steps, python and numba the kernel for the "
-        "processor, cuda that for a GPU, which need not be there (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--dtype", choices=("float64", "float32"), default="float64",
-        help="the numbers of a kernel (default: %(default)s)",
-    )  # fmt: skip
-    parser.set_defaults(run=_gradient, usage_error=parser.error)
+    parser.add_argument("--wrt", action="append", required=True, metavar="NAME,…", help=wrt)
 
 
-def _gradient(options: argparse.Namespace) -> str:
+def _answered(
+    options: argparse.Namespace, answer: Callable[[Any, list[Any], dict[str, Any]], str]
+) -> str:
+    """The answer to a loss, its parameters and all symbols by name; errors show the expression."""
     text = options.expression.strip()
     tensors = _tensors(options)
     loss = sd.parse(text, **tensors)
@@ -120,11 +103,7 @@ def _gradient(options: argparse.Namespace) -> str:
             str(s): s for s in sorted((n.attributes[0] for n in leaves([to_graph(loss)])), key=str)
         }
         parameters = [_parameter(n, known, options) for w in options.wrt for n in w.split(",")]
-        request = Request(
-            loss, list(dict.fromkeys(parameters)), list(known.values()), options.hessian,
-            options.dtype,
-        )  # fmt: skip
-        return FORMATS[options.format](request)
+        return answer(loss, list(dict.fromkeys(parameters)), known)
     except sd.SymdiffError as error:  # of the whole expression
         shown = "".join(c if c.isprintable() else " " for c in text)
         shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
@@ -178,6 +157,83 @@ def _parameter(name: str, known: dict[str, Any], options: argparse.Namespace) ->
     return known[name]
 
 
+# --- symdiff gradient --------------------------------------------------------------------
+
+
+def _add_gradient(commands: Any) -> None:
+    parser = commands.add_parser(
+        "gradient",
+        help="the gradient of an expression: as formulas, or as a kernel that computes it",
+        allow_abbrev=False,
+        epilog='for example: symdiff gradient "sum((X @ w - y)**2)" --shape X=n,d --shape w=d'
+        " --shape y=n --wrt w",
+    )
+    _add_expression(parser, "differentiate with respect to these")
+    parser.add_argument("--hessian", action="store_true", help="second derivatives, too")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text",
+        help="text and latex are formulas in named steps, python and numba the kernel for the "
+        "processor, cuda that for a GPU, which need not be there (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64",
+        help="the numbers of a kernel (default: %(default)s)",
+    )  # fmt: skip
+    parser.set_defaults(run=_gradient, usage_error=parser.error)
+
+
+def _gradient(options: argparse.Namespace) -> str:
+    def answer(loss: Any, parameters: list[Any], known: dict[str, Any]) -> str:
+        inputs = list(known.values())
+        request = Request(loss, parameters, inputs, options.hessian, options.dtype)
+        return FORMATS[options.format](request)
+
+    return _answered(options, answer)
+
+
+# --- symdiff explain ---------------------------------------------------------------------
+
+EXPLANATIONS: dict[str, Callable[[Any], str]] = {"text": str, "latex": lambda found: found.latex()}
+"""THE table of what ``symdiff explain --format`` may be."""
+
+
+def _add_explain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="the chain of rules from an expression to each parameter, one rule per line",
+        allow_abbrev=False,
+        epilog='for example: symdiff explain "tanh(w*x)**2" --wrt w --values \'{"w": 0.5, "x": 2}\''
+        " --check",
+    )
+    _add_expression(parser, "explain the derivatives with respect to these")
+    parser.add_argument(
+        "--values", metavar="NUMBERS",
+        help="a number or an array for every symbol: JSON such as {\"w\": [1, 2], \"x\": 0.5}, or "
+        "the name of a file that ends in .npz or .json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--check", action="store_true",
+        help="compare every line with finite differences, at the values or at random ones",
+    )  # fmt: skip
+    parser.add_argument("--format", choices=EXPLANATIONS, default="text")
+    parser.set_defaults(run=_explain, usage_error=parser.error)
+
+
+def _explain(options: argparse.Namespace) -> str:
+    from .cli_values import read_values
+
+    def answer(loss: Any, parameters: list[Any], known: dict[str, Any]) -> str:
+        values = None
+        if options.values is not None:
+            values = read_values(options.values, known, options.usage_error)
+        derivation = sd.derive(loss, parameters, names={})
+        write = EXPLANATIONS[options.format]
+        found = [derivation.explain(p, values, options.check) for p in parameters]
+        return "\n\n".join(map(write, found))
+
+    return _answered(options, answer)
+
+
 # --- symdiff demo ------------------------------------------------------------------------
 
 
@@ -201,7 +257,7 @@ def _demo(options: argparse.Namespace) -> str:
 
 # --- all commands ------------------------------------------------------------------------
 
-COMMANDS = (_add_gradient, _add_demo)
+COMMANDS = (_add_gradient, _add_explain, _add_demo)
 """THE table of commands: each adds its parser, whose ``run`` gives the text that is printed."""
 
 

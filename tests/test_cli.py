@@ -1,7 +1,9 @@
 """The command line: what it prints, what it refuses, and that it runs nothing that is typed."""
 
 import inspect
+import json
 import os
+import pickle
 import re
 import shlex
 import subprocess
@@ -203,6 +205,98 @@ def test_python_m_codegen(tmp_path):
     assert good.returncode == 0 and r"\u2202L/\u2202w = 2X\u1d40r" in good.stdout
     assert run("gradient", "x +", "--wrt", "x").returncode == 1
     assert run("gradient", "x").returncode == 2
+
+
+# --- explain ---------------------------------------------------------------------------------
+
+EXPLAIN = ["explain", *SQUARES[1:]]
+NUMBERS = '{"X": [[1, 2], [3, 4], [5, 6]], "w": [0.5, -1], "y": [1, 2, 3.5]}'
+
+
+def test_explanations_are_those_of_the_library(shell):
+    loss, X, w, y = squares()
+    derivation = sd.derive(loss, w, names={})
+    assert shell(*EXPLAIN) == (0, f"{derivation.explain(w)}\n", "")
+    assert shell(*EXPLAIN, "--check") == (0, f"{derivation.explain(w, check=True)}\n", "")
+    latex = derivation.explain(w).latex()
+    assert shell(*EXPLAIN, "--format", "latex") == (0, f"{latex}\n", "")
+    values = {symbol: json.loads(NUMBERS)[str(symbol)] for symbol in (X, w, y)}
+    expected = derivation.explain(w, values, check=True)
+    assert shell(*EXPLAIN, "--values", NUMBERS, "--check") == (0, f"{expected}\n", "")
+
+
+def test_each_parameter_is_explained(shell):
+    status, text, _ = shell("explain", "a*exp(-b*x)", "--wrt", "a,b", "--wrt", "a")
+    assert status == 0 and text.count("backward") == 2 == text.count("∂L/∂L = 1")
+
+
+def test_values_from_files(shell, tmp_path):
+    expected = shell(*EXPLAIN, "--values", NUMBERS)
+    assert expected[0] == 0 and "array of norm" not in expected[1] and "= [" in expected[1]
+    arrays = {name: np.array(value) for name, value in json.loads(NUMBERS).items()}
+    np.savez(tmp_path / "numbers.npz", **arrays)
+    assert shell(*EXPLAIN, "--values", str(tmp_path / "numbers.npz")) == expected
+    (tmp_path / "numbers.json").write_text(NUMBERS, "utf-8")
+    assert shell(*EXPLAIN, "--values", str(tmp_path / "numbers.json")) == expected
+
+
+class Hostile:
+    """Unpickling it makes a file."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+def test_values_are_never_unpickled(shell, tmp_path):
+    mark = tmp_path / "run"
+    np.savez(tmp_path / "x.npz", w=np.array([Hostile(mark)], dtype=object))
+    (tmp_path / "y.npz").write_bytes(pickle.dumps(Hostile(mark)))
+    for name in ("x.npz", "y.npz"):
+        status, _, error = shell(*EXPLAIN, "--values", str(tmp_path / name))
+        assert status == 2 and "--values" in error
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ('{"w": [1, 2}', "delimiter"),
+        ("", "by name"),
+        ("[1, 2]", "by name"),
+        ('{"w": [[1, 2], [3]]}', "w: the rows have different lengths"),
+        ('{"w": ["a", 2]}', "w: write numbers"),
+        ('{"w": [1, null]}', "w: write numbers"),
+        ('{"w": {"a": 1}}', "w: write numbers"),
+        ('{"q": 1}', "no q; it has"),
+        ("[" * 100_000, "too deep"),
+        ("nothing.npz", "No such file"),
+        ("nothing.json", "No such file"),
+        ('{"\\u001b[2J": 1}', "no ?[2J"),
+    ],
+)
+def test_values_that_are_not_understood(shell, numbers, message):
+    status, output, error = shell(*EXPLAIN, "--values", numbers)
+    assert (status, output) == (2, "") and message in error and "\x1b" not in error
+
+
+def test_an_error_of_json_points_into_it(shell):
+    *_, shown, mark = shell(*EXPLAIN, "--values", '{"w": [1, 2}')[2].rstrip("\n").split("\n")
+    assert shown.strip() == '{"w": [1, 2}' and shown[mark.index("^")] == "}"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ('{"w": [1, 2]}', "no value for X, y"),
+        ('{"w": [1, 2, 3], "X": [[1, 2]], "y": [1]}', "w has shape (d,)"),
+    ],
+)
+def test_values_that_do_not_fit(shell, numbers, message):
+    status, _, error = shell(*EXPLAIN, "--values", numbers)
+    assert status == 1 and message in error and error.rstrip().endswith("^~~~~~~~~~~~~~~~~~~")
 
 
 # --- errors ------------------------------------------------------------------------------
