@@ -103,7 +103,8 @@ def product(a, b):
     if not b.rank:  # ones
         if b.row:  # every column is a
             return Value(a.array[:, None], stretches=True)
-        return Value(a.array.sum(-1) * b.array, stretches=not a.rank)
+        total = a.array.sum(-1) * b.array  # by a vector of ones, or by a matrix of them
+        return Value(total, stretches=not a.rank, kept=total[..., None] if a.rank == 2 else None)
     if not a.rank:
         if b.row:  # every row is b
             return Value(b.array[None, :] * a.array, stretches=True)
@@ -118,8 +119,10 @@ def product(a, b):
     if b.row:
         raise Unreadable("a matrix times a row")
     left, right = a.array, b.array
-    if b.stretches and b.rank == 1 and right.shape[0] == 1:
-        right = np.broadcast_to(right, (left.shape[-1],))
+    if b.stretches and right.shape[0] == 1:
+        right = np.broadcast_to(right, (left.shape[-1], *right.shape[1:]))
+    if a.stretches and left.shape[-1] == 1:
+        left = np.broadcast_to(left, (*left.shape[:-1], right.shape[0]))
     try:
         return Value(left @ right, row=a.row and b.rank > 1)
     except ValueError as error:
@@ -318,6 +321,8 @@ ELEMENTWISE = {
     "elu": lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0))),
     "gelu": lambda x: x * np.vectorize(lambda t: (1 + math.erf(t / math.sqrt(2))) / 2)(x),
     "where": lambda c, yes, no: np.where(np.asarray(c) != 0, yes, no),
+    "silu": lambda x: x / (1 + np.exp(-x)), "atan2": np.arctan2,
+    "xlogy": lambda x, y: np.where(x == 0, 0, x * np.log(np.where(x == 0, 1, y))),
     "max": np.maximum, "min": np.minimum, "power": np.power,
 }  # fmt: skip
 """Functions of elements."""
