@@ -180,7 +180,9 @@ class Reader:
             elif self.takes("^"):
                 exponent = self.factor() if not self.sees("(") else self.parentheses()
                 result = elementwise(np.power, result, exponent)
-            elif self.sees("[") and not bare_number and self.is_index():
+            elif (
+                self.sees("[") and isinstance(result, Value) and not bare_number and self.is_index()
+            ):
                 key = self.key(result)
                 result = Value(result.array[key], stretches=result.stretches)
             else:
@@ -309,9 +311,9 @@ class Reader:
                 break
             end += 1
         inner = self.text[self.position + 1 : end]
-        return len(top_level_split(inner, " ")) == 1 or not any(
-            f" {r} " in inner for r in (*RELATIONS, "∧", "∨")
-        )
+        signs = (*RELATIONS, "∧", "∨")
+        compares = any(len(top_level_split(inner, f" {sign} ")) > 1 for sign in signs)
+        return not compares and not inner.startswith(("¬", "["))
 
     def key(self, indexed):
         self.expects("[")

@@ -57,7 +57,10 @@ def _overlap_add(reader, texts):
 
 
 def _reshape(reader, texts):
-    return Value(reader.read(texts[0]).array.reshape(reader.whole_numbers(texts[1])))
+    part, shape = reader.read(texts[0]), reader.whole_numbers(texts[1])
+    if part.stretches and part.array.size == 1:  # the same number everywhere
+        return Value(np.broadcast_to(part.array.reshape((1,) * len(shape)), shape))
+    return Value(part.array.reshape(shape))
 
 
 def _transpose(reader, texts):

@@ -3,6 +3,7 @@
 Written from the conventions alone, without the library's own operations.
 """
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass, replace
@@ -27,12 +28,18 @@ class Value:
         Made of ones: it has any length where its own is 1, or any shape where it is one number.
     kept : numpy.ndarray or None
         The array with the axes that a reduction has removed, each of size 1.
+    named : bool
+        It stands for a line, which has a shape of its own: that comes first.
+    columns : bool
+        A matrix times ones: a vector, or a matrix of which it is every column.
     """
 
     array: np.ndarray
     row: bool = False
     stretches: bool = False
     kept: np.ndarray | None = None
+    named: bool = False
+    columns: bool = False
 
     @property
     def rank(self):
@@ -68,25 +75,36 @@ def elementwise(function, *operands):
 
             return Shaped(at)
         operands = [value_of(o.at(shape)) if isinstance(o, Shaped) else o for o in operands]
+    operands = [replace(o, row=o.row and bool(o.rank)) for o in operands]  # ones have no direction
     rank = max(o.rank for o in operands)
     if any(o.row for o in operands):
         if not all(o.row or not o.rank for o in operands):
             raise Unreadable("a row beside a column")
         return Value(function(*(o.array for o in operands)), row=True)
+    stretches = all(o.stretches or not o.rank for o in operands)
+    stretches = stretches and any(o.stretches for o in operands)
     kept_rank = max((o.kept.ndim for o in operands if o.kept is not None), default=-1)
+    reduced_ones = any(o.kept is not None and not o.named for o in operands)
     with np.errstate(all="ignore"):
-        if kept_rank >= 0 and all(o.kept is not None or o.rank in (0, kept_rank) for o in operands):
-            kept = function(*(o.array if o.kept is None else o.kept for o in operands))
-        else:
-            kept = None
-        stretches = all(o.stretches or not o.rank for o in operands)
-        stretches = stretches and any(o.stretches for o in operands)
-        if kept is not None and kept_rank == rank:
-            return Value(kept, stretches=stretches)
-        try:
-            return Value(function(*(o.array for o in operands)), stretches=stretches, kept=kept)
-        except ValueError as error:
-            raise Unreadable(str(error)) from error
+        plain = _attempt(function, [o.array for o in operands])
+        kept = None
+        if all(o.kept is not None or o.rank in (0, kept_rank) for o in operands):
+            kept = _attempt(function, [o.array if o.kept is None else o.kept for o in operands])
+    if kept is not None and kept_rank == rank and (reduced_ones or plain is None):
+        return Value(kept, stretches=stretches)
+    if plain is not None:
+        return Value(plain, stretches=stretches, kept=kept)
+    if kept is not None:  # sums along different axes of one array
+        return Value(kept, stretches=stretches)
+    raise Unreadable(f"shapes {', '.join(str(o.array.shape) for o in operands)} side by side")
+
+
+def _attempt(function, arrays):
+    """The result, or None where the shapes do not fit."""
+    try:
+        return function(*arrays)
+    except ValueError:
+        return None
 
 
 # --- products without a sign -------------------------------------------------------------
@@ -104,7 +122,8 @@ def product(a, b):
         if b.row:  # every column is a
             return Value(a.array[:, None], stretches=True)
         total = a.array.sum(-1) * b.array  # by a vector of ones, or by a matrix of them
-        return Value(total, stretches=not a.rank, kept=total[..., None] if a.rank == 2 else None)
+        kept = total[..., None] if a.rank == 2 else None
+        return Value(total, stretches=not a.rank, kept=kept, columns=a.rank == 2)
     if not a.rank:
         if b.row:  # every row is b
             return Value(b.array[None, :] * a.array, stretches=True)
@@ -114,6 +133,8 @@ def product(a, b):
         if a.row == b.row:
             raise Unreadable("two vectors side by side")
         return value_of(a.array @ b.array) if a.row else Value(np.outer(a.array, b.array))
+    if a.columns:
+        return Value(np.outer(a.array, b.array.sum(0)))
     if a.rank == 1 and not a.row:
         raise Unreadable("a column times a matrix")
     if b.row:
@@ -123,8 +144,13 @@ def product(a, b):
         right = np.broadcast_to(right, (left.shape[-1], *right.shape[1:]))
     if a.stretches and left.shape[-1] == 1:
         left = np.broadcast_to(left, (*left.shape[:-1], right.shape[0]))
+    if b.columns and a.rank > 1:
+        total = left @ right
+        return Value(total, kept=total[..., None], columns=True)
+    rows = a.stretches and a.rank > 1 and left.shape[-2] == 1
+    columns = b.stretches and b.rank > 1 and right.shape[-1] == 1
     try:
-        return Value(left @ right, row=a.row and b.rank > 1)
+        return Value(left @ right, row=a.row and b.rank > 1, stretches=rows or columns)
     except ValueError as error:
         raise Unreadable(str(error)) from error
 
@@ -172,11 +198,13 @@ def fitted(x, shape):
     if isinstance(x, Shaped):
         return value_of(x.at(shape))
     if x.array.shape == shape:
-        return Value(x.array, kept=x.kept)
+        return Value(x.array, kept=x.kept, named=True)
     if x.kept is not None and x.kept.shape == shape:
         return Value(x.kept)
     if x.row and x.array.shape == shape[1:] and shape[0] == 1:
         return Value(x.array[None])
+    if x.columns and len(shape) == 2 and x.array.shape[0] == shape[0]:
+        return Value(np.broadcast_to(x.kept, shape))
     if x.stretches or (not x.rank and x.array == 0):
         if x.rank == 1 and len(shape) == 2 and x.array.shape[0] == shape[0] != shape[1]:
             return Value(np.broadcast_to(x.array[:, None], shape))
@@ -186,7 +214,8 @@ def fitted(x, shape):
 
 def moved(x, array):
     """Another array in place of a value."""
-    return Value(array, kept=None if x.kept is None else array.reshape(x.kept.shape))
+    kept = None if x.kept is None else array.reshape(x.kept.shape)
+    return Value(array, kept=kept, named=True)
 
 
 def scattered(x, key):
@@ -323,7 +352,8 @@ ELEMENTWISE = {
     "where": lambda c, yes, no: np.where(np.asarray(c) != 0, yes, no),
     "silu": lambda x: x / (1 + np.exp(-x)), "atan2": np.arctan2,
     "xlogy": lambda x, y: np.where(x == 0, 0, x * np.log(np.where(x == 0, 1, y))),
-    "max": np.maximum, "min": np.minimum, "power": np.power,
+    "max": lambda *x: functools.reduce(np.maximum, x),
+    "min": lambda *x: functools.reduce(np.minimum, x), "power": np.power,
 }  # fmt: skip
 """Functions of elements."""
 

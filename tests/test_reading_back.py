@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+import random_losses
 from printed_losses import LOSSES, printed
 from reading import Page, Unreadable, evaluate
 
@@ -79,6 +80,22 @@ def test_backward_lines_are_what_they_say(name):
         expected = evaluate(scale, {}, page.sizes).array * by_step
         np.testing.assert_allclose(
             names[line.name].array, expected, rtol=2e-6, atol=2e-7, err_msg=line.meaning
+        )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_losses_are_read_back(seed):
+    loss, symbols = random_losses.random_loss(seed)
+    text = str(sd.derive(loss, symbols, names={}))
+    values = random_losses.VALUES
+    page = Page(text, {str(s): values[s] for s in symbols}, {"n": random_losses.ROWS})
+    found = page.run([*page.forward, *page.backward, *page.gradients], page.symbols)
+    own = sd.evaluate([loss, *sd.gradient(loss, symbols)], values)
+    np.testing.assert_allclose(found[page.forward[-1].name].array, own[0], rtol=1e-9)
+    for line, exact in zip(page.gradients, own[1:], strict=True):
+        scale = max(1.0, float(np.abs(exact).max()))
+        np.testing.assert_allclose(
+            found[line.name].array, exact, rtol=1e-8, atol=1e-10 * scale, err_msg=text
         )
 
 

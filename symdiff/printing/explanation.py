@@ -11,6 +11,7 @@ from ..chain import Joint, Link, LocalDerivative, chain_of_rules
 from ..graph import Node, leaves, number, walk
 from ..modes import MODES
 from .lines import LONGEST, Notation
+from .page import Page
 from .style import CALL, Piece, Style
 from .text import TEXT, shown_name, subscript
 
@@ -21,6 +22,9 @@ __all__ = ["Row", "rows_of", "written"]
 
 NAME = 12
 """Columns beyond which the text of a forward node on the way gets a name."""
+
+SHORT = 16
+"""Parts of a local derivative beyond which it is written with the names of backward steps, too."""
 
 NAMED_ADJOINT = 8
 """Parts of a derivative beyond which later formulas write it as ``∂L/∂x``."""
@@ -142,8 +146,12 @@ class _Writer:
         self.style = style
         self.notation = Notation(derivation, style)
         self.page = self.notation.page
+        forward = {n: name.piece(style) for n, name in derivation.naming.forward.items()}
+        self.forward = Page(style, forward)
+        """What a rule knows: a local derivative is made of forward steps."""
         for node, name in names.items():
-            self.page.name(node, style.symbol(name))
+            for page in (self.page, self.forward):
+                page.name(node, style.symbol(name))
 
     def local(self, row: Row) -> str:
         """``∂h/∂z = 1 − h²``, or ``dZ = X dW`` where the derivative is no array that is read."""
@@ -151,14 +159,15 @@ class _Writer:
             return ""
         above, below = self._name(row.link.above), self._name(row.below)
         local: LocalDerivative = row.link.local
-        if self.page.size(local.node) > LONGEST:
+        page = self.forward if self.forward.size(local.node) <= SHORT else self.page
+        if page.size(local.node) > LONGEST:
             return ""
         if local.change is None:
             left = self.style.derivative(above, (below,)).text
-            return f"{left} = {self.page.text(local.node)}"
+            return f"{left} = {page.text(local.node)}"
         differential = self.style.function("d")
-        self.page.name(local.change, Piece(differential + below, CALL, False))
-        return f"{differential}{above} = {self.page.text(local.node)}"
+        page.name(local.change, Piece(differential + below, CALL, False))
+        return f"{differential}{above} = {page.text(local.node)}"
 
     def formula(self, row: Row) -> str:
         """``∂L/∂w = 2Xᵀr``."""
