@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
-from .binding import bind, by_symbol
+from .binding import bind, by_symbol, symbolic_dimensions
 from .check import TOLERANCE, compare_entry
 from .errors import GradientMismatch, InvalidArgument, SymdiffError
 from .graph import Node, apply, leaves, rebuild, walk
@@ -217,15 +217,16 @@ class _Layered(dict[Node, Any]):
 def drawn(derivation: Derivation, target: Node) -> dict[Any, Any]:
     """Random values, always the same, at which the loss and its derivatives are finite."""
     symbols = leaves([derivation.loss_node, target])
-    found = sorted({s for n in symbols for d in n.shape for s in getattr(d, "free_symbols", ())},
-                   key=str)  # fmt: skip
     roots = [derivation.loss_node, *derivation.adjoint_nodes.values()]
+    named = set().union(*(d.free_symbols for d in symbolic_dimensions(roots)))
+    sizes = {size: 3 + i for i, size in enumerate(sorted(named, key=str))}
+    told = {d for n in symbols for d in n.shape if isinstance(d, Size)}
+    numbers = {sp.Symbol(s.name): count for s, count in sizes.items() if s not in told}
     draws: tuple[Callable[..., Any], ...] = (_normal, _share, _positive)
     attempts = itertools.product(range(DRAWS), draws)
     for seed, draw in attempts:
         random = np.random.default_rng(seed)
-        sizes = {s: 3 + i for i, s in enumerate(found)}
-        values: dict[Any, Any] = {}
+        values: dict[Any, Any] = dict(numbers)
         for node in symbols:
             if node.attributes[0] in DEFAULTS:
                 continue

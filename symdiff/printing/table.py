@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -152,16 +153,19 @@ def _nested(array: Any) -> str:
 def lines_latex(lines: Sequence[Line], formulas: Sequence[tuple[str, str]]) -> str:
     """The lines as an ``array`` environment: rule, local derivative, formula, shape."""
     rows = []
+    checked = any(line.error is not None for line in lines)
     for line, (local, formula) in zip(lines, formulas, strict=True):
         if line.value is not None:
             formula += f" = {_number_latex(line.value)}"
         shape = LATEX.code(text(line.shape))
         parts = [LATEX.code(line.rule) if line.phase == "backward" else "", local, formula, shape]
-        if any(entry.error is not None for entry in lines):
+        if checked:
             parts.append(LATEX.code(error_text(line)))
         rows.append(" & ".join(parts))
-    joined = " \\\\\n".join(rows)
-    return f"\\begin{{array}}{{lllll}}\n{joined}\n\\end{{array}}"
+    phases = [line.phase for line in lines]
+    ends = ["" if phase == after else r" \hline" for phase, after in itertools.pairwise(phases)]
+    joined = "".join(f"{row} \\\\{end}\n" for row, end in zip(rows, ends, strict=False))
+    return f"\\begin{{array}}{{lll{'ll' if checked else 'l'}}}\n{joined}{rows[-1]}\n\\end{{array}}"
 
 
 def _number_latex(value: Any) -> str:
