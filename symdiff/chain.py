@@ -18,7 +18,7 @@ from .gradient import Trace, accumulate, depends, partial, pullback
 from .graph import Node, apply, number, substitute, walk
 from .printing.layouts import is_log_softmax
 from .recurrence import recurrence
-from .rewrite import algebra
+from .rewrite import ALGEBRA, Rewriter
 from .shapes import product
 from .structural import broadcast_to, transpose
 
@@ -120,6 +120,7 @@ class _Folding:
         """For a part of a function that is read as one, that function."""
         self.members: dict[Node, set[Node]] = {}
         self.rule: dict[Node, str] = {}
+        self.simplify = Rewriter(ALGEBRA)
         self.passed_on: dict[Node, Node] = {}
         """For a term whose adjoint is that of the whole sum, the sum."""
 
@@ -181,8 +182,9 @@ class _Folding:
                 own = recurrence(head)
                 group = [n for n in walk([self.loss]) if n.operation == "scan"]
                 members = frozenset(n for n in group if recurrence(n) == own)
-            (term,) = algebra([accumulate(parts)])
-            local = _local(head, members, node, separable=head in self.rule)
+            (term,) = self.simplify([accumulate(parts)])
+            separable = head in self.rule and any(idiom(head) for idiom in _SEPARABLE)
+            local = _local(head, members, node, separable, self.simplify)
             result.append(Link(rule, self.passed_on.get(head, head), members, local, term))
         return tuple(result)
 
@@ -244,22 +246,20 @@ _SEPARABLE = (_mean, _plain_mean, _squared_norm)
 
 
 def _local(
-    head: Node, members: Collection[Node], operand: Node, separable: bool
+    head: Node, members: Collection[Node], operand: Node, separable: bool, simplify: Rewriter
 ) -> LocalDerivative | None:
     """The derivative of a function by one operand, made of the same rules."""
     if head.operation == "scan":
         return None
     moved = {m for m in members if m is not head}
-    if head.row.kind == "elementwise" and all(m.operation in _MOVES for m in moved):
-        reaching = depends(list(head.inputs), [operand])
-        if not any(m.operation == "transpose" and m in reaching for m in moved):
-            return LocalDerivative(_partial(head, moved, operand))
-    separable = separable and any(idiom(head) for idiom in _SEPARABLE)
+    moves = {m.operation for m in moved}
+    if head.row.kind == "elementwise" and moves <= {"reshape", "broadcast_to"}:
+        return LocalDerivative(simplify([_partial(head, moved, operand)])[0])
     body, x, back = _isolated(head, members, operand)
     single = separable or (head.operation in _REDUCTIONS and not moved)
     if not head.shape or single:
         (found,), _ = pullback(body, broadcast_to(number(1), head.shape), [x])
-        return LocalDerivative(_restored(found, back))
+        return LocalDerivative(_restored(found, back, simplify))
     if head.operation == "matmul" and not moved and head.inputs.count(operand) == 1:
         change = _stand_in(operand)
         inputs = (change if i is operand else i for i in head.inputs)
@@ -268,7 +268,7 @@ def _local(
     (backward,), _ = pullback(body, seed, [x])
     change = _stand_in(operand)
     (forward,), _ = pullback(backward, change, [seed])
-    return _matrix(LocalDerivative(_restored(forward, back), change))
+    return _matrix(LocalDerivative(_restored(forward, back, simplify), change))
 
 
 def _partial(head: Node, moved: Collection[Node], operand: Node) -> Node:
@@ -285,7 +285,7 @@ def _partial(head: Node, moved: Collection[Node], operand: Node) -> Node:
             terms.append(apply("where", chosen, number(1), number(0)))
         else:
             terms.append(partial(head, position))
-    return algebra([accumulate(terms)])[0]
+    return accumulate(terms)
 
 
 def _isolated(
@@ -308,8 +308,8 @@ def _stand_in(node: Node) -> Node:
     return apply("symbol", attributes=(sp.Dummy("x"), node.shape, node.dtype))
 
 
-def _restored(node: Node, back: Mapping[Node, Node]) -> Node:
-    return algebra(substitute([node], back))[0]
+def _restored(node: Node, back: Mapping[Node, Node], simplify: Rewriter) -> Node:
+    return simplify(substitute([node], back))[0]
 
 
 def _matrix(local: LocalDerivative) -> LocalDerivative:

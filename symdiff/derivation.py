@@ -6,7 +6,7 @@ compiles; nothing is derived a second time to be explained.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -219,9 +219,9 @@ class Derivation:
         names = self.naming.all
         return SymbolDict({s: fold(n, names) for s, n in self.gradient_nodes.items()})
 
-    def forward_rule(self, node: Node, further: Container[Node] = ()) -> str:
+    def forward_rule(self, node: Node, further: Mapping[Node, Any] | None = None) -> str:
         """The operations of a forward step, down to other named ones and to ``further``."""
-        names = {n for n in walk(node.inputs) if n in self.naming.forward or n in further}
+        names = ChainMap[Node, Any](self.naming.forward, dict(further or {}))
         below = [n for n in walk(node.inputs, names) if n.inputs]
         return ", ".join(dict.fromkeys(_rule(n) for n in [*below, node]))
 
