@@ -7,7 +7,7 @@ left of earlier lines or belong to the symbols and sizes of the loss.
 import re
 from dataclasses import dataclass
 
-from reading_formulas import evaluate
+from reading_formulas import axis_letters, evaluate
 from reading_moves import top_level_split
 from reading_values import Unreadable, fitted, moved, value_of
 
@@ -58,6 +58,8 @@ class Page:
         self.forward = equations(text, "forward")
         self.backward = equations(text, "backward")
         self.gradients = equations(text, "gradients")
+        lines = [line.name for line in (*self.forward, *self.backward)]
+        self.letters = axis_letters({*symbols, *sizes, *lines})
 
     def shape(self, equation):
         entries = [e for e in equation.shape.strip("()").split(",") if e.strip()]
@@ -70,7 +72,7 @@ class Page:
             if line.name in fixed:
                 continue
             try:
-                found = evaluate(line.formula, names, self.sizes)
+                found = evaluate(line.formula, names, self.sizes, self.letters)
                 names[line.name] = fitted(found, self.shape(line))
             except (Unreadable, ValueError, IndexError) as error:
                 raise Unreadable(f"{line.name} = {line.formula}: {error}") from error

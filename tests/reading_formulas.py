@@ -22,7 +22,9 @@ from reading_values import (
 )
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-AXES = "ᵢⱼₖₗₘₙₚ"
+LETTERS = dict(zip("ijklmprstuvx", "ᵢⱼₖₗₘₚᵣₛₜᵤᵥₓ", strict=True))
+"""What an axis may be called: the first letters of these that name nothing else."""
+
 MARKS = "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ"
 RELATIONS = {
     "=": np.equal, "≠": np.not_equal, "<": np.less, "≤": np.less_equal, ">": np.greater,
@@ -38,9 +40,15 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-def evaluate(text, names, sizes):
+def axis_letters(names):
+    """What the axes are called on a page with these names."""
+    return "".join(mark for letter, mark in LETTERS.items() if letter not in names)
+
+
+def evaluate(text, names, sizes, letters=None):
     """The value of one formula."""
-    reader = Reader(text, {**{n: np.float64(s) for n, s in sizes.items()}, **names}, sizes)
+    known = {**{n: np.float64(s) for n, s in sizes.items()}, **names}
+    reader = Reader(text, known, sizes, axis_letters(known) if letters is None else letters)
     result = reader.expression()
     reader.spaces()
     if reader.position < len(text):
@@ -51,8 +59,9 @@ def evaluate(text, names, sizes):
 class Reader:
     """Recursive descent over one formula."""
 
-    def __init__(self, text, names, sizes):
+    def __init__(self, text, names, sizes, letters):
         self.text = text
+        self.letters = letters
         self.position = 0
         self.sizes = sizes
         self.names = {
@@ -155,8 +164,8 @@ class Reader:
 
     def axes(self):
         found = []
-        while self.position < len(self.text) and self.text[self.position] in AXES:
-            found.append(AXES.index(self.text[self.position]))
+        while self.position < len(self.text) and self.text[self.position] in self.letters:
+            found.append(self.letters.index(self.text[self.position]))
             self.position += 1
         return tuple(found) or None
 
@@ -233,7 +242,7 @@ class Reader:
         raise Unreadable(f"nothing is known of {self.text[self.position :]!r}")
 
     def function_name(self):
-        found = re.compile(r"(log σ|convᵀ|[^\W\d_ᵢⱼₖₗₘₙₚ]\w*?|∏)(?=[ᵢⱼₖₗₘₙₚ]*[(|])").match(
+        found = re.compile(r"(log σ|convᵀ|[^\W\d_]\w*?|∏)(?=[ᵢⱼₖₗₘₚᵣₛₜᵤᵥₓ]*[(|])").match(
             self.text, self.position
         )
         return found[1] if found is not None else ""
@@ -268,7 +277,8 @@ class Reader:
         return [part.strip() for part in top_level_split(inner, ", ")]
 
     def read(self, text, names=None):
-        return evaluate(text, self.names if names is None else names, self.sizes)
+        names = self.names if names is None else names
+        return evaluate(text, names, self.sizes, self.letters)
 
     def call(self, name):
         axes = self.axes()

@@ -26,18 +26,23 @@ def top_level_split(text, separator):
     return [*parts, text[start:]]
 
 
-def _strided(reader, texts, axes):
+def _for_each(stride, axes):
+    """One stride for each axis."""
+    return stride if len(stride) == axes else stride * axes
+
+
+def _strided(reader, texts):
     """Arguments without the stride, and the stride."""
     strides = [t for t in texts if t.startswith("stride ")]
     stride = reader.whole_numbers(strides[0][len("stride ") :]) if strides else None
-    return [t for t in texts if t not in strides], stride or (1,) * axes
+    return [t for t in texts if t not in strides], stride or (1,)
 
 
 def _convolution(function):
     def move(reader, texts):
-        parts, stride = _strided(reader, texts, 0)
+        parts, stride = _strided(reader, texts)
         arrays = [reader.read(p).array for p in parts]
-        stride = stride or (1,) * (arrays[0].ndim - 2)
+        stride = _for_each(stride, arrays[0].ndim - 2)
         found = function(*arrays, stride)
         return found if isinstance(found, Shaped) else Value(found)
 
@@ -45,15 +50,15 @@ def _convolution(function):
 
 
 def _windows(reader, texts):
-    (inner, window), stride = _strided(reader, texts, 0)
+    (inner, window), stride = _strided(reader, texts)
     window = reader.whole_numbers(window)
-    return Value(windowed(reader.read(inner).array, window, stride or (1,) * len(window)))
+    return Value(windowed(reader.read(inner).array, window, _for_each(stride, len(window))))
 
 
 def _overlap_add(reader, texts):
-    (inner,), stride = _strided(reader, texts, 0)
+    (inner,), stride = _strided(reader, texts)
     array = reader.read(inner).array
-    return Value(overlapped(array, stride or (1,) * ((array.ndim - 2) // 2)))
+    return Value(overlapped(array, _for_each(stride, (array.ndim - 2) // 2)))
 
 
 def _reshape(reader, texts):

@@ -93,7 +93,8 @@ def elementwise(function, *operands):
     if kept is not None and kept_rank == rank and (reduced_ones or plain is None):
         return Value(kept, stretches=stretches)
     if plain is not None:
-        return Value(plain, stretches=stretches, kept=kept)
+        columns = any(o.columns for o in operands) and kept is not None
+        return Value(plain, stretches=stretches, kept=kept, columns=columns)
     if kept is not None:  # sums along different axes of one array
         return Value(kept, stretches=stretches)
     raise Unreadable(f"shapes {', '.join(str(o.array.shape) for o in operands)} side by side")

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..bridge import to_graph
 from ..chain import Joint, Link, LocalDerivative, chain_of_rules
 from ..graph import Node, leaves, number, walk
 from ..modes import MODES
 from .lines import LONGEST, Notation
 from .page import Page
 from .style import CALL, Piece, Style
-from .text import TEXT, shown_name, subscript
+from .text import TEXT, subscript
 
 if TYPE_CHECKING:
     from ..derivation import Derivation
@@ -83,10 +82,7 @@ def rows_of(derivation: Derivation, target: Node, given: bool) -> tuple[list[Row
 def _further_names(derivation: Derivation, joints: Sequence[Joint]) -> dict[Node, str]:
     """Names of nodes on the way that would be long to write out at each place."""
     page = Notation(derivation, TEXT).page
-    taken = {name.text for name in derivation.naming.all.values()}
-    for symbol in {*leaves([derivation.loss_node]), *map(to_graph, derivation.parameters)}:
-        taken |= {symbol.attributes[0].name, shown_name(symbol.attributes[0].name)}
-        taken |= {str(s) for d in symbol.shape for s in getattr(d, "free_symbols", ())}
+    taken = set(derivation.naming.taken)
     names: dict[Node, str] = {}
     for joint in reversed(joints):
         node = joint.node
@@ -143,8 +139,8 @@ class _Writer:
 
     def __init__(self, derivation: Derivation, names: Mapping[Node, str], style: Style) -> None:
         self.derivation = derivation
-        self.style = style
         self.notation = Notation(derivation, style)
+        self.style = style = self.notation.style
         self.page = self.notation.page
         forward = {n: name.piece(style) for n, name in derivation.naming.forward.items()}
         self.forward = Page(style, forward)
