@@ -95,6 +95,7 @@ from .arrays import (
     zeros,
 )
 from .check import check_gradient
+from .comparison import compare
 from .convolution import avg_pool2d, conv1d, conv2d, max_pool2d
 from .derivation import Derivation, derive
 from .errors import (
@@ -149,6 +150,7 @@ __all__ = [
     "check_gradient",
     "cholesky",
     "clip",
+    "compare",
     "concatenate",
     "constant",
     "conv1d",

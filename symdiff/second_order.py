@@ -73,7 +73,7 @@ def vjp(f: Any, x: Any, u: Any) -> Any:
     return results[0] if single else results
 
 
-def _push(root: Node, nodes: Sequence[Node], directions: Sequence[Node]) -> Node:
+def push(root: Node, nodes: Sequence[Node], directions: Sequence[Node]) -> Node:
     """Jacobian-vector product by two reverse walks: the first is linear in its seed."""
     seed = to_graph(stand_in("u", root.shape))
     back, _ = pullback(root, seed, nodes)
@@ -105,7 +105,7 @@ def jvp(f: Any, x: Any, v: Any) -> Any:
         _direction(d, n.shape, f"the direction of {n.attributes[0]}")
         for d, n in zip(listed, nodes, strict=True)
     ]
-    return to_sympy(algebra([_push(root, nodes, directions)]))[0]
+    return to_sympy(algebra([push(root, nodes, directions)]))[0]
 
 
 def _unit_vectors(shape: Shape) -> tuple[Node, Any]:
