@@ -57,7 +57,8 @@ def compare(
         Of the random values.
     limit : int
         SymPy's derivative is built up to so many operations. Beyond, the table says how many it
-        would have (``≈``: counted part by part, nothing is built) and why it is not there.
+        would have (``≈``: counted part by part, nothing is built) and why it is not there. With 0
+        SymPy is left out.
 
     Returns
     -------

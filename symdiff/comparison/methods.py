@@ -250,6 +250,8 @@ def _formulas(
 
 def _refused(problem: Problem) -> tuple[str, int | None]:
     """Why SymPy's derivative is not built, and how many operations it would have, if known."""
+    if not problem.limit:
+        return "not built: limit=0", None
     count = len(problem.entries)
     size = scalars.scalar_count(problem.written, problem.sizes)
     if size > _SCALARS:

@@ -19,7 +19,7 @@ _DIGITS = 120
 _STEP = sp.Rational(1, 10**40)
 """A central difference is then right to 80 digits, however the loss rounds and overflows."""
 
-_LARGEST = 30_000
+_LARGEST = 12_000
 """Scalar operations that the reference may take; each is some ten microseconds."""
 
 

@@ -50,7 +50,7 @@ class Row:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # comparing a loss may take SymPy forever
 class Comparison:
     """The gradient of one loss by several methods; made by :func:`symdiff.compare`.
 
@@ -67,7 +67,7 @@ class Comparison:
 
     loss: Any
     parameters: tuple[Any, ...]
-    values: dict[Any, Any] = field(repr=False)
+    values: dict[Any, Any]
     rows: tuple[Row, ...]
     reference: str
 
@@ -106,6 +106,9 @@ class Comparison:
         for note in self.notes():
             lines += textwrap.wrap(note, WIDTH, subsequent_indent="  ")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         """The same as an HTML table; text of the user's is escaped."""
