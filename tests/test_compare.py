@@ -241,7 +241,7 @@ def test_operations_without_a_scalar_form_say_so():
     carry, _ = sd.scan(lambda c, e: (sd.tanh(c + e), c), sd.zeros(), v)
     table = sd.compare(carry, v)
     assert "scan is not written out" in table["SymPy diff, tree"].note
-    assert table["symdiff graph"].error < 1e-12 and table["finite differences"].error < 1e-6
+    assert table["symdiff graph"].error is None and table["finite differences"].error < 1e-6
     A = sd.tensor("A", 60, 60)
     large = sd.compare(sd.sum(A**2), A)
     assert "scalar operations" in large["SymPy diff, tree"].note

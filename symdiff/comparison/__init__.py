@@ -14,7 +14,7 @@ from ..gradient import loss_node, parameter_nodes
 from ..language import as_expression
 from ..modes import settle
 from ..resolve import resolve
-from .methods import METHODS, Problem, gradient_roots
+from .methods import METHODS, Problem, gradient_roots, timed
 from .reference import reference
 from .table import Comparison, Row
 from .values import draw
@@ -88,7 +88,8 @@ def compare(
     >>> table["SymPy diff, tree"].operations, table["symdiff graph"].operations < 200
     (2420736, True)
     """
-    stable = loss_node(loss)  # a loss that is not a real scalar is refused here
+    # a loss that is not a real scalar is refused here
+    stable, rewriting = timed(lambda: loss_node(loss))
     parameters = list(dict.fromkeys(parameter_nodes(wrt, [stable])[0]))
     if not parameters:
         raise InvalidArgument("compare: wrt is empty; give the symbols of the gradient")
@@ -96,16 +97,21 @@ def compare(
         raise InvalidArgument(f"compare: limit must be a whole number from 0, got {limit!r}")
     expression = as_expression(loss)
     written, stable = settle([resolve([to_graph(expression)])[0], stable], values or {})
-    roots = [written, stable, *gradient_roots(stable, parameters)]
-    arrays, known = draw(roots, parameters, values, sizes, 3, seed)
-    problem = Problem(expression, written, stable, parameters, arrays, known, limit)
+    # this comes first, so that nothing is known already of what is timed
+    gradients, walking = timed(lambda: gradient_roots(stable, parameters))
+    arrays, known = draw([written, stable, *gradients], parameters, values, sizes, 3, seed)
+    derived = rewriting + walking
+    problem = Problem(expression, written, gradients, derived, parameters, arrays, known, limit)
     rows = [row for method in METHODS.values() for row in method(problem)]
-    exact = reference(problem)
+    exact, own = reference(problem), rows[-1].gradient
     against = "central differences of the loss in 120 digits"
     if exact is None:
-        exact, against = rows[-1].gradient, "symdiff's graph; differences in 120 digits take long"
-    assert exact is not None
-    rows = [dataclasses.replace(row, error=_error(row.gradient, exact)) for row in rows]
+        against = "symdiff's graph: differences in 120 digits take too long, or have no form here"
+    basis = own if exact is None else exact
+    assert basis is not None
+    rows = [dataclasses.replace(row, error=_error(row.gradient, basis)) for row in rows]
+    if exact is None:
+        rows[-1] = dataclasses.replace(rows[-1], error=None)
     symbols = tuple(n.attributes[0] for n in parameters)
     bound = {n.attributes[0]: a for n, a in arrays.items()}
     return Comparison(expression, symbols, bound, tuple(rows), against)

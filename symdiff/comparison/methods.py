@@ -26,7 +26,7 @@ from .programs import Formulas, numbers_held
 from .swell import Swell
 from .table import Row
 
-__all__ = ["METHODS", "Problem"]
+__all__ = ["METHODS", "Problem", "gradient_roots", "timed"]
 
 _STEP = float(np.cbrt(np.finfo(np.float64).eps))
 """The step of a central difference relative to the entry: cutting off and rounding err alike."""
@@ -56,8 +56,10 @@ class Problem:
     expression : sympy.Expr
     written : Node
         The loss as the user wrote it.
-    stable : Node
-        The loss after the stability rewrites.
+    gradients : list of Node
+        Of the loss after the stability rewrites, by symdiff.
+    derive_seconds : float
+        How long it took to derive them.
     parameters : list of Node
     arrays, sizes : dict
     limit : int
@@ -66,7 +68,8 @@ class Problem:
 
     expression: Any
     written: Node
-    stable: Node
+    gradients: list[Node]
+    derive_seconds: float
     parameters: list[Node]
     arrays: dict[Node, np.ndarray]
     sizes: dict[Size, int]
@@ -116,7 +119,8 @@ _NEED_REALS = {"abs", "logdet", "sign", "atan2", "floor", "ceiling", "mod"}
 """Operations whose derivatives SymPy knows for real symbols only."""
 
 
-def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    """The result of a function, and how many seconds it took."""
     start = time.perf_counter()
     result = function()
     return result, time.perf_counter() - start
@@ -124,12 +128,12 @@ def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
 
 def _run(function: Callable[[], Any]) -> tuple[Any, float]:
     """The result and the shortest of a few runs; one run where that takes long."""
-    result, best = _timed(function)
+    result, best = timed(function)
     total = best
     for _ in range(20):
         if total > 0.02:
             break
-        _, seconds = _timed(function)
+        _, seconds = timed(function)
         best, total = min(best, seconds), total + seconds
     return result, best
 
@@ -178,7 +182,7 @@ def forward_mode(problem: Problem) -> Row:
 
     directions = [to_graph(stand_in("v", n.shape)) for n in problem.parameters]
     try:
-        tangent, derived = _timed(derive)
+        tangent, derived = timed(derive)
     except SymdiffError as error:
         return Row(name, note=_failure(error))
     costs: dict[str, Any] = {
@@ -214,13 +218,13 @@ def sympy_trees(problem: Problem) -> list[Row]:
         return [Row(tree, operations=operations, exact=False, note=refusal), Row(cse, note=later)]
     formula, symbols, _ = problem.formula
     try:
-        derivatives, derived = _timed(lambda: [sp.diff(formula, s) for s in symbols])
+        derivatives, derived = timed(lambda: [sp.diff(formula, s) for s in symbols])
         rows = [_formulas(problem, tree, [], derivatives, derived)]
     except _SYMPY_FAILS as error:
         return [Row(tree, note=_failure(error)), Row(cse, note="not built: there is no tree")]
     try:
         names = iter(sp.Dummy, None)  # SymPy's own names may be those of the user
-        (named, results), more = _timed(lambda: sp.cse(derivatives, symbols=names))
+        (named, results), more = timed(lambda: sp.cse(derivatives, symbols=names))
         rows.append(_formulas(problem, cse, named, results, derived + more))
     except _SYMPY_FAILS as error:
         rows.append(Row(cse, note=_failure(error)))
@@ -281,7 +285,7 @@ def _failure(error: Exception) -> str:
 
 def graph(problem: Problem) -> Row:
     """symdiff: one walk backward through the rewritten graph."""
-    roots, derived = _timed(lambda: gradient_roots(problem.stable, problem.parameters))
+    roots = problem.gradients
     results, seconds = _run(lambda: interpret(roots, problem.arrays, problem.sizes))
     gradient = {
         n.attributes[0]: np.array(
@@ -295,7 +299,7 @@ def graph(problem: Problem) -> Row:
         graph_operations(roots, problem.sizes),
         len(walk(roots)),
         numbers_held(roots, problem.sizes),
-        derived,
+        problem.derive_seconds,
         seconds,
     )
 

@@ -31,7 +31,8 @@ class Row:
     derive_seconds, evaluate_seconds : float or None
         None where there is nothing to derive, or nothing was run.
     error : float or None
-        Largest difference from the reference, relative to the largest entry of the reference.
+        Largest difference from the reference, relative to the largest entry of the reference. None
+        for the reference itself.
     exact : bool
         False where ``operations`` is an estimate, because the formula was not built.
     note : str
