@@ -180,7 +180,7 @@ def hessian(loss: Any, w: Any) -> Any:
     >>> import symdiff as sd
     >>> A, x = sd.tensor("A", 3, 3), sd.tensor("x", 3)
     >>> sd.hessian(x @ A @ x, x)
-    A.T + A
+    A + A.T
     """
     root = loss_node(loss)
     nodes, single = parameter_nodes(w, [root])

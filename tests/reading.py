@@ -22,6 +22,19 @@ class Equation:
     shape: str
 
 
+def spelled_out(text):
+    """The page with every recurrence in full: later mentions have only its name."""
+    for name in dict.fromkeys(re.findall(r" of (scan[₀-₉]*)\(", text)):
+        start = end = text.index(f" of {name}(") + len(f" of {name}")
+        depth = 1
+        while depth:
+            end += 1
+            depth += (text[end] in "([") - (text[end] in ")]")
+        whole = " ".join(text[start : end + 1].split())
+        text = re.sub(rf" of {name}(?=\s)", lambda m, w=whole, n=name: f" of {n}{w}", text)
+    return text
+
+
 def equations(text, *sections):
     """The lines of some sections of a page."""
     result, section, pending = [], "", ""
@@ -55,6 +68,7 @@ class Page:
     def __init__(self, text, symbols, sizes):
         self.symbols = {name: value_of(array) for name, array in symbols.items()}
         self.sizes = sizes
+        text = spelled_out(text)
         self.forward = equations(text, "forward")
         self.backward = equations(text, "backward")
         self.gradients = equations(text, "gradients")

@@ -31,7 +31,7 @@ RELATIONS = {
     "≥": np.greater_equal,
 }  # fmt: skip
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
-RECURRENCE = re.compile(r"([^\s(]+)\[([tT])\] of scan\(")
+RECURRENCE = re.compile(r"([^\s(]+)\[([tT])\] of scan[₀-₉]*\(")
 CONSTANTS = {"π": np.pi, "e": np.e, "∞": np.inf}
 ONES = value_of(1.0, stretches=True)
 
@@ -149,7 +149,7 @@ class Reader:
             result = part if result is None else product(result, part)
 
     def starts(self):
-        if self.position >= len(self.text) or self.sees("of scan("):
+        if self.position >= len(self.text) or self.sees("of scan"):
             return False
         if self.closers and self.sees(self.closers[-1]):
             return False
@@ -350,7 +350,7 @@ class Reader:
     # --- recurrences ---------------------------------------------------------------------
 
     def recurrence(self):
-        """``h[T] of scan(h ← tanh(x + h), x ∈ X, h[0] = h₀)``."""
+        """``h[T] of scan(u = tanh(x + h), h ← u, x ∈ X, h[0] = h₀)``."""
         found = RECURRENCE.match(self.text, self.position)
         wanted, when = found[1], found[2]
         self.position = found.end()
@@ -376,9 +376,10 @@ class Reader:
         for time in reversed(range(count)) if backwards else range(count):
             inner = {**self.names, **carries}
             inner |= {name: value_of(array[time]) for name, array in elements.items()}
-            before = carries
+            for name, text in outputs.items():
+                inner[name] = self.read(text, inner)
             carries = {name: self.read(text, inner) for name, text in steps.items()}
-            seen[time] = before[wanted] if wanted in before else self.read(outputs[wanted], inner)
+            seen[time] = inner[wanted]
         if when == "T":
             return carries[wanted]
         arrays = [s.array for s in seen]

@@ -150,7 +150,7 @@ REGRESSION = SUMS["least squares"][0]
 def test_gradients_of_sums_are_matrix_products():
     assert str(sd.gradient(REGRESSION, w)) == "2*X.T @ (w @ X.T - y)/n"
     assert str(sd.gradient(SUMS["quadratic form"][0], x)) == "A @ y"
-    assert str(sd.gradient(SUMS["trace of a cube"][0], A)).count("@") == 2
+    assert str(sd.gradient(SUMS["trace of a cube"][0], A)) == "3*A.T @ A.T"
     assert str(sd.hessian(REGRESSION, w)) == "2*X.T @ X/n"
 
 

@@ -153,6 +153,6 @@ def node_latex(node: Node, names: Mapping[Node, Piece] | None = None) -> str:
     >>> from symdiff.printing.latex import node_latex
     >>> X, w = sd.tensor("X", "n", 3), sd.tensor("w", 3)
     >>> print(node_latex(to_graph(X.T @ (X @ w))))
-    X^{\top} \left(X w\right)
+    X^{\top} X w
     """
     return Page(LATEX, names).text(node)

@@ -37,8 +37,8 @@ class Page:
     def __init__(self, style: Style, names: Mapping[Node, Piece] | None = None) -> None:
         self.style = style
         self.names: dict[Node, Piece] = dict(names or {})
-        self.recurrences: dict[Recurrence, Node] = {}
-        """Those that are on the page, and where their steps are spelled out."""
+        self.recurrences: dict[Recurrence, tuple[int, Node]] = {}
+        """Those that are on the page: their numbers, and where their steps are spelled out."""
         self._pieces: dict[Node, Piece] = dict(self.names)
         self._depths: dict[Node, tuple[bool, int]] = {}
         self._sizes: dict[Node, int] = dict.fromkeys(self.names, 1)

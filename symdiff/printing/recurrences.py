@@ -16,13 +16,14 @@ __all__ = ["scan_layout"]
 
 
 def scan_layout(page: Page, node: Node) -> Piece:
-    """A result of a recurrence; its step is spelled out once on a page."""
+    """A result of a recurrence. Its step is spelled out once on a page, later ones have numbers."""
     own = recurrence(node)
     kind, position = node.attributes[-1]
     code, function = page.style.code, page.style.function
-    spelled = page.recurrences.setdefault(own, node) is not node
-    name = function("scan")
-    name = function("the same ") + name if spelled else name + _parts(page, own, node)
+    number, first = page.recurrences.setdefault(own, (len(page.recurrences) + 1, node))
+    name = function("scan") if number == 1 else page.style.symbol(f"scan{number}").text
+    if first is node:
+        name += _parts(page, own, node)
     carries, _, _ = own.parameters()
     which = code("y") if kind == STACKED else page.text(carries[position])
     time = {LAST: "[T]", HISTORY: "[t]", STACKED: "[t]"}[kind]
