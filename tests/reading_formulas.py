@@ -332,7 +332,9 @@ class Reader:
     def key_of(self, entries):
         key = []
         for entry in entries:
-            if entry == "None":
+            if entry == "...":
+                key.append(Ellipsis)
+            elif entry == "None":
                 key.append(None)
             elif ":" in entry:
                 ends = [int(self.read(e).array) if e else None for e in entry.split(":")]

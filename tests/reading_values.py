@@ -376,5 +376,6 @@ WHOLE = {
     "det": np.linalg.det,
     "cholesky": np.linalg.cholesky,
     "diag": np.diag,
+    "tr": np.trace,
 }
 """Functions of whole arrays."""

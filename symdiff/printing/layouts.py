@@ -174,9 +174,20 @@ def _sum(page: Page, node: Node) -> Piece:
     if squared is not None and not node.attributes[1]:
         norm = page.style.norm(page.text(squared), squared.rank)
         return Piece(page.style.power(norm, page.style.literal(sp.Integer(2))), POWER)
+    if page.opens(node.inputs[0]) and _is_diagonal(node.inputs[0]) and not node.rank:
+        return _named_call(page, "tr", node.inputs[0].inputs[0])
     operator = page.style.operator("sum", _axes(node))
     inner = page.inside(node.inputs[0], PREFIX)
     return Piece(f"{operator} {inner.text}", PREFIX, short=False)
+
+
+def _is_diagonal(node: Node) -> bool:
+    """``A[arange(n), arange(n)]`` of a square matrix."""
+    if node.operation != "index" or node.attributes[0] != (("tensor", 0), ("tensor", 1)):
+        return False
+    matrix, rows, columns = node.inputs
+    whole = rows.operation == "arange" and rows.shape == matrix.shape[:1] == matrix.shape[1:]
+    return rows is columns and whole
 
 
 def _norm(page: Page, node: Node) -> Piece:
@@ -210,14 +221,15 @@ def _reshape(page: Page, node: Node) -> Piece:
     (x,) = node.inputs
     if not x.rank:
         return page.piece(x)
-    if x.operation in _REDUCED and node.shape == reduce_shape(
-        x.inputs[0].shape, x.attributes[0], True
-    ):
-        return page.piece(x)  # keepdims
+    kept = x.operation in _REDUCED and reduce_shape(x.inputs[0].shape, x.attributes[0], True)
+    if page.opens(x) and node.shape == kept:  # where it is spelled out, axes keep their places
+        return page.piece(x)
     if node.rank == 2 and x.rank == 1 and node.shape[0] == 1:
         return transposed(page, x)
     entries = new_axes(x.shape, node.shape)
     if entries is not None:
+        whole = next((i for i, entry in enumerate(entries) if entry != ":"), len(entries))
+        entries = entries if whole <= 2 else ["...", *entries[whole:]]
         inner = page.inside(x, ATOM)
         return Piece(inner.text + page.style.code(f"[{', '.join(entries)}]"), POWER, False)
     inner_text = f"{page.text(x)}, {page.style.code(text(node.shape))}"
@@ -253,6 +265,8 @@ def _broadcast(page: Page, node: Node) -> Piece:
 
 def _index(page: Page, node: Node) -> Piece:
     x, *indices = node.inputs
+    if _is_diagonal(node):
+        return _named_call(page, "diag", x)
     entries = key_entries(node.attributes[0], x.shape, [page.text(i) for i in indices])
     inner = page.inside(x, ATOM)
     return Piece(inner.text + page.style.code(f"[{', '.join(entries)}]"), POWER, False)

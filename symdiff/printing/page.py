@@ -8,8 +8,10 @@ scalars, where parentheses are needed, that ``sum(x**2)`` is a squared norm) is 
 
 Conventions of what is written: a vector is a column, so ``w @ X`` is ``Xᵀw`` and the product of
 two vectors is ``aᵀb``; tensors side by side are matrix products, ``⊙`` is the elementwise
-product; ``Σᵢ`` sums over the first axis, ``Σⱼ`` over the second; ``[c]`` is 1 where ``c`` holds
-and else 0; ``𝟏`` is a tensor of ones; shapes broadcast in sums.
+product, powers are elementwise; ``Σᵢ`` sums over the first axis, ``Σⱼ`` over the second, with other
+letters where these name something else; a reduction inside a formula keeps the places of its axes,
+a named one has lost them; ``[c]`` is 1 where ``c`` holds and else 0; ``𝟏`` is a tensor of ones;
+shapes broadcast in sums; ``x/‖x‖`` is 0 where x is.
 """
 
 from __future__ import annotations

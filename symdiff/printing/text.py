@@ -136,6 +136,8 @@ class TextStyle(Style):
             return f"{left.text}{'' if tight else ' '}{right.text}"
         if right.text[0] == "(":
             return f"{left.text}{'' if left.short else ' · '}{right.text}"
+        if right.text[0] == "[":  # beside a name it would be an index
+            return f"{left.text} {right.text}"
         return f"{left.text}{'' if left.short and right.short else ' '}{right.text}"
 
     def operator(self, name: str, axes: Sequence[int] | None) -> str:

@@ -43,6 +43,8 @@ def vector_of(node: Node, axis: int) -> Node | None:
     """``v`` where the node is the vector as a column (axis 0) or as a row (axis 1) of a matrix."""
     if node.rank == 1 and axis == 1:
         return node
+    if node.operation == "sum" and node.rank == 2 and node.attributes == ((1 - axis,), True):
+        return apply("sum", *node.inputs, attributes=(node.attributes[0], False))
     if node.operation not in ("reshape", "index") or node.rank != 2:
         return None
     vector = node.inputs[0]
