@@ -114,6 +114,14 @@ def test_golden_derivations(model, request):
     assert text == path.read_text(encoding="utf-8")
 
 
+def test_the_readme_shows_what_is_printed_and_drawn():
+    root = Path(__file__).parent.parent
+    derivation = network_2_3_1()
+    assert f"```text\n{derivation}\n```" in (root / "README.md").read_text(encoding="utf-8")
+    picture = (root / "docs" / "gradient_graph.svg").read_text(encoding="utf-8")
+    assert picture.strip() == derivation.graph().svg().strip()
+
+
 def test_every_golden_file_has_its_model():
     assert {p.stem for p in FOLDER.iterdir()} == {model.__name__ for model in MODELS}
 
