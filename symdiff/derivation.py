@@ -22,7 +22,7 @@ from .gradient import Contribution, Trace, derived, loss_nodes, parameter_nodes
 from .graph import Node, number, walk
 from .language import as_expression
 from .naming import given_names, variables_of_caller
-from .printing.derivation import derivation_latex, derivation_text
+from .printing.derivation import derivation_latex, derivation_mathml, derivation_text
 from .reordering import Reordering, reorder
 from .rewrite import Applied
 from .second_order import hessian_nodes
@@ -260,6 +260,10 @@ class Derivation:
     def latex(self) -> str:
         """The named steps and the gradients as an ``aligned`` environment."""
         return derivation_latex(self)
+
+    def mathml(self) -> str:
+        """The named steps and the gradients as a ``<math>`` element, which browsers show."""
+        return derivation_mathml(self)
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"

@@ -1,4 +1,4 @@
-"""A derivation in text and in LaTeX."""
+"""A derivation in text, in LaTeX and in MathML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from .text import TEXT
 if TYPE_CHECKING:
     from ..derivation import Derivation
 
-__all__ = ["WIDTH", "aligned", "broken", "derivation_latex", "derivation_text"]
+__all__ = [
+    "WIDTH",
+    "aligned",
+    "broken",
+    "derivation_latex",
+    "derivation_mathml",
+    "derivation_text",
+    "equation",
+]
 
 WIDTH = 100
 
@@ -119,3 +127,26 @@ def _space(node: Node) -> str:
     field = {"real": r"\mathbb{R}", "int": r"\mathbb{Z}", "bool": r"\{0, 1\}"}[node.dtype]
     sizes = r" \times ".join(LATEX.symbol(str(d)).text for d in node.shape)
     return rf"\in {field}" + (f"^{{{sizes}}}" if sizes else "")
+
+
+# --- MathML ------------------------------------------------------------------------------
+
+
+def derivation_mathml(derivation: Derivation) -> str:
+    """The named steps as the rows of a table in one ``<math>`` element, shapes on the right."""
+    from .mathml import MATHML, mathematics, space
+
+    rows = []
+    for section in Notation(derivation, MATHML).sections():
+        for formula in section.formulas:
+            left = MATHML.relations["equal"].join(p for p in (formula.name, formula.meaning) if p)
+            right = MATHML.relations["equal"] + f"<mrow>{formula.definition}</mrow>"
+            cells = [("right", left), ("left", right), ("left", space(formula.node))]
+            rows.append("".join(map(_cell, cells)))
+    table = "".join(f"<mtr>{row}</mtr>" for row in rows)
+    return mathematics(f'<mtable displaystyle="true">{table}</mtable>', "block")
+
+
+def _cell(cell: tuple[str, str]) -> str:
+    side, inner = cell
+    return f'<mtd style="text-align: {side}; padding: 0.25em 0.4em"><mrow>{inner}</mrow></mtd>'

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
 from ..graph import Node, number
-from ..shapes import reduce_shape, text
+from ..shapes import Shape, reduce_shape, text
 from ..textbook.chains import vector_of
 from .infix import dimension_text, key_entries, new_axes
 from .matrices import (
@@ -81,7 +81,7 @@ def _abs(page: Page, node: Node) -> Piece:
 
 def call_layout(page: Page, node: Node) -> Piece:
     """An operation as a function of its inputs."""
-    inner = ", ".join(page.text(i) for i in node.inputs)
+    inner = page.style.listed([page.text(i) for i in node.inputs])
     return Piece(page.style.function(node.operation) + page.style.parentheses(inner), CALL, False)
 
 
@@ -123,7 +123,7 @@ def shown_inputs(node: Node) -> tuple[Node, ...]:
 
 
 def _named_call(page: Page, name: str, *arguments: Node) -> Piece:
-    inner = ", ".join(page.text(a) for a in arguments)
+    inner = page.style.listed([page.text(a) for a in arguments])
     return Piece(page.style.function(name) + page.style.parentheses(inner), CALL, False)
 
 
@@ -139,7 +139,7 @@ def _where(page: Page, node: Node) -> Piece:
         joined = page.wrap(value, PRODUCT).text + page.style.hadamard + chosen.text
         return Piece(joined, PRODUCT, short=False)
     parts = [page.text(condition), page.text(yes), page.text(no)]
-    inner = page.style.parentheses(", ".join(parts))
+    inner = page.style.parentheses(page.style.listed(parts))
     return Piece(page.style.function("where") + inner, CALL, False)
 
 
@@ -232,8 +232,8 @@ def _reshape(page: Page, node: Node) -> Piece:
         entries = entries if whole <= 2 else ["...", *entries[whole:]]
         inner = page.inside(x, ATOM)
         return Piece(inner.text + page.style.code(f"[{', '.join(entries)}]"), POWER, False)
-    inner_text = f"{page.text(x)}, {page.style.code(text(node.shape))}"
-    return Piece(page.style.function("reshape") + page.style.parentheses(inner_text), CALL, False)
+    listed = page.style.listed([page.text(x), page.style.code(text(node.shape))])
+    return Piece(page.style.function("reshape") + page.style.parentheses(listed), CALL, False)
 
 
 _REDUCED = {"sum", "prod", "max", "min", "logsumexp", "norm", "argmax", "argmin"}
@@ -267,9 +267,21 @@ def _index(page: Page, node: Node) -> Piece:
     x, *indices = node.inputs
     if _is_diagonal(node):
         return _named_call(page, "diag", x)
-    entries = key_entries(node.attributes[0], x.shape, [page.text(i) for i in indices])
     inner = page.inside(x, ATOM)
-    return Piece(inner.text + page.style.code(f"[{', '.join(entries)}]"), POWER, False)
+    return Piece(inner.text + _key(page, node.attributes[0], x.shape, indices), POWER, False)
+
+
+def _key(page: Page, key: Sequence[Any], shape: Shape, indices: Sequence[Node]) -> str:
+    """What stands in brackets behind a tensor: indices as formulas, slices as they are typed."""
+    code = page.style.code
+    entries = key_entries(key, shape, [""] * len(indices))
+    if not indices:
+        return code(f"[{', '.join(entries)}]")
+    parts = [
+        page.text(indices[entry[1]]) if entry[0] == "tensor" else code(written)
+        for entry, written in zip(key, entries, strict=False)
+    ]
+    return code("[") + page.style.listed(parts) + code("]")
 
 
 def _index_add(page: Page, node: Node) -> Piece:
@@ -280,11 +292,10 @@ def _index_add(page: Page, node: Node) -> Piece:
         around = [str(a) if a == b else f"({a}, {b})" for a, b in ends]
         while len(around) > 1 and around[0] == "0":
             del around[0]
-        inner = f"{page.text(x)}, {page.style.code('×'.join(around))}"
+        inner = page.style.listed([page.text(x), page.style.code("×".join(around))])
         return Piece(page.style.function("pad") + page.style.parentheses(inner), CALL, False)
-    entries = key_entries(key, shape, [page.text(i) for i in indices])
     name = page.style.function("scatter") + page.style.parentheses(page.text(x))
-    return Piece(name + page.style.code(f"[{', '.join(entries)}]"), CALL, False)
+    return Piece(name + _key(page, key, shape, indices), CALL, False)
 
 
 def _pads(key: Sequence[tuple[object, ...]]) -> bool:
@@ -296,11 +307,11 @@ def _concatenate(page: Page, node: Node) -> Piece:
     (axis,) = node.attributes
     parts = [page.text(i) for i in node.inputs]
     if node.rank == 1 or (node.rank == 2 and axis == 1):
-        return Piece(page.style.brackets(", ".join(parts)))
+        return Piece(page.style.brackets(page.style.listed(parts)))
     if node.rank == 2:
-        return Piece(page.style.brackets("; ".join(parts)))
+        return Piece(page.style.brackets(page.style.listed(parts, ";")))
     operator = page.style.operator("concatenate", (axis,))
-    return Piece(operator + page.style.parentheses(", ".join(parts)), CALL, False)
+    return Piece(operator + page.style.parentheses(page.style.listed(parts)), CALL, False)
 
 
 def _one_hot(page: Page, node: Node) -> Piece:
@@ -323,9 +334,9 @@ def _windowed(page: Page, node: Node) -> Piece:
         parts.append(page.style.code("×".join(map(str, sizes))))
     if any(s != 1 for s in strides):
         stride = str(strides[0]) if len(set(strides)) == 1 else text(strides)
-        parts.append(page.style.function("stride") + " " + page.style.code(stride))
+        parts.append(page.style.function("stride ") + page.style.code(stride))
     name = page.style.function(_WINDOWED[node.operation])
-    return Piece(name + page.style.parentheses(", ".join(parts)), CALL, False)
+    return Piece(name + page.style.parentheses(page.style.listed(parts)), CALL, False)
 
 
 def _random_uniform(page: Page, node: Node) -> Piece:
@@ -350,9 +361,9 @@ def _number(page: Page, node: Node) -> Piece:
 
 def _array(page: Page, node: Node) -> Piece:
     value = node.attributes[0].value
-    shown = ", ".join(f"{v:g}" for v in value.ravel()[:4])
-    more = ", …" if value.size > 4 else ""
-    return Piece(page.style.brackets(shown + more), ATOM, False)
+    shown = [page.style.code(f"{v:g}") for v in value.ravel()[:4]]
+    more = [page.style.code("…")] if value.size > 4 else []
+    return Piece(page.style.brackets(page.style.listed([*shown, *more])), ATOM, False)
 
 
 def _size(page: Page, node: Node) -> Piece:

@@ -81,8 +81,8 @@ def transpose_layout(page: Page, node: Node) -> Piece:
     (permutation,) = node.attributes
     if permutation == (1, 0):
         return transposed(page, node.inputs[0])
-    inner_text = f"{page.text(node.inputs[0])}, {text(permutation)}"
-    return Piece(page.style.function("transpose") + page.style.parentheses(inner_text), CALL, False)
+    listed = page.style.listed([page.text(node.inputs[0]), page.style.code(text(permutation))])
+    return Piece(page.style.function("transpose") + page.style.parentheses(listed), CALL, False)
 
 
 def solve_layout(page: Page, node: Node) -> Piece:

@@ -41,10 +41,10 @@ def _parts(page: Page, own: Recurrence, node: Node) -> str:
     short = len(walk(own.body.results)) <= STEP_SIZE
     parts = _shared(inner, own) if short else []
     for leaf, after in zip(carries, own.next_carries, strict=True):
-        step = inner.text(after) if short else "…"
+        step = inner.text(after) if short else code("…")
         parts.append(f"{inner.text(leaf)}{page.style.arrow}{step}")
     shown = [own.outputs[position]] if kind == STACKED else []
-    parts += [f"{code('y')}{relation}{inner.text(y) if short else '…'}" for y in shown]
+    parts += [f"{code('y')}{relation}{inner.text(y) if short else code('…')}" for y in shown]
     for leaf, x in zip(elements, own.elements, strict=True):
         parts.append(f"{inner.text(leaf)}{page.style.element}{page.text(x)}")
     for leaf, start in zip(carries, own.start, strict=True):
@@ -52,7 +52,7 @@ def _parts(page: Page, own: Recurrence, node: Node) -> str:
             parts.append(f"{inner.text(leaf)}{code('[0]')}{relation}{page.text(start)}")
     if own.reverse:
         parts.append(page.style.function("reversed"))
-    return page.style.parentheses(", ".join(parts))
+    return page.style.parentheses(page.style.listed(parts))
 
 
 def _shared(inner: Page, own: Recurrence) -> list[str]:

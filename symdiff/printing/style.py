@@ -123,3 +123,7 @@ class Style(ABC):
     @abstractmethod
     def code(self, inner: str) -> str:
         """What has no mathematical form: an index as it is typed."""
+
+    def listed(self, parts: Sequence[str], separator: str = ",") -> str:
+        """Parts with a separator between them: ``a, b``."""
+        return f"{separator} ".join(parts)
