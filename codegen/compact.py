@@ -24,6 +24,7 @@ from .emit import cuda
 from .emit.cpu import step_source
 from .emit.expressions import CIRCULAR
 from .emit.step import StepProgram
+from .formula import by_comment
 from .gpu.run import DeviceRun
 from .gpu.shape import Shape
 from .kernel import (
@@ -105,6 +106,11 @@ class CompactKernel:
             self._rows, self._arrays, lowered.pools, step.gathered, batches.whole,
         )  # fmt: skip
         self.source = (cuda.step_source if step.options.on_device else step_source)(program)
+
+    @property
+    def formulas(self) -> dict[str, Node | None]:
+        """The nodes that the comments of the source stand for."""
+        return by_comment([self.phase])
 
     @staticmethod
     def _window(buffer: Buffer, names: Names) -> Buffer:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from symdiff.graph import Node
+
+from .ir_walk import statements
+from .layout import used_buffers, whole_body
+from .loop_ir import Phase
+from .names import comment
 
 _INFIX = {
     "add": (" + ", 1), "subtract": (" - ", 1), "multiply": (" * ", 2), "divide": (" / ", 2),
@@ -15,9 +20,43 @@ _INFIX = {
 _DEPTH = 12
 
 
-def formula(node: Node, name: Callable[[Node], str | None]) -> str:
+class Formula(str):
+    """The text of a formula that knows the node it is of.
+
+    Passes hand it on with the statements that compute the node; it ends as a comment, and
+    :func:`by_comment` leads from there back to the node.
+    """
+
+    __slots__ = ("node",)
+    node: Node
+
+    def __new__(cls, text: str, node: Node) -> Formula:
+        """The text, and what it is of."""
+        made = super().__new__(cls, text)
+        made.node = node
+        return made
+
+
+def formula(node: Node, name: Callable[[Node], str | None]) -> Formula:
     """The formula of a node over the names of what it reads."""
-    return _text(node, name, 0, _DEPTH, top=True)
+    return Formula(_text(node, name, 0, _DEPTH, top=True), node)
+
+
+def by_comment(phases: Iterable[Phase]) -> dict[str, Node | None]:
+    """The nodes that the comments of a kernel stand for; None where a comment is cut short.
+
+    Names are unique in a kernel, so equal formulas are of equal nodes, unless they are too long to
+    be written in full.
+    """
+    found: dict[str, Node | None] = {}
+    for phase in phases:
+        texts = [getattr(s, "formula", "") for s in statements(whole_body(phase))]
+        texts += [b.formula for b in used_buffers(phase)]
+        for text in texts:
+            if isinstance(text, Formula):
+                key = comment(text)
+                found[key] = text.node if found.get(key, text.node) is text.node else None
+    return found
 
 
 def _text(

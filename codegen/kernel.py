@@ -28,6 +28,7 @@ from .control import chunk_count
 from .emit import cuda
 from .emit.cpu import Program, function_source
 from .emit.spelling import SPELLING, External
+from .formula import by_comment
 from .gpu.device import Device, device, plain_device
 from .gpu.shape import shape_of
 from .gpu.special_names import DEVICE_SPECIAL
@@ -395,6 +396,11 @@ class FunctionKernel:
         self.source = (cuda.function_source if on_device else function_source)(program)
         self._constants = constant_arrays(lowered, self.options.dtype)
         self._work = work_per_row(computed, self.rows)
+
+    @property
+    def formulas(self) -> dict[str, Node | None]:
+        """The nodes that the comments of the source stand for."""
+        return by_comment(self._lowered.phases)
 
     @functools.cached_property
     def _entry(self) -> Entry:

@@ -20,7 +20,7 @@ from .channels import Images, plan_images
 from .convolutions import PRODUCTS
 from .decompose import DECOMPOSED, decompose
 from .elements import ELEMENTS, symbol_element
-from .formula import formula
+from .formula import Formula, formula
 from .gpu.windows import DEVICE_NESTS
 from .loop_ir import (
     ROW,
@@ -308,7 +308,7 @@ class Lowering:
             return str(node.attributes[0])
         return node.operation
 
-    def _formula(self, node: Node) -> str:
+    def _formula(self, node: Node) -> Formula:
         return formula(node, self._name_of)
 
     def _name_of(self, node: Node) -> str | None:
@@ -385,7 +385,7 @@ class Lowering:
         """Combine the chunks in order: ``final[i] = partial 0 [i] op partial 1 [i] op …``."""
         counters, index = self._counters(final.shape)
         call = Call(f"combine_{_update_operation(node)}", (Load(partial, index),), node.dtype)
-        comment = f"{final.name} from the partial results of the chunks"
+        comment = Formula(f"{final.name} from the partial results of the chunks", node)
         return nested(counters, final.shape, [Store(final, index, call, comment)], comment)
 
     def _copy(self, node: Node, source: Buffer, target: Buffer) -> Statement:

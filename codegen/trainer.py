@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -185,7 +186,7 @@ class Trainer:
         self._graphs: dict[Any, TrainingKernel] = {}
         self._likely: dict[Size, int] = {}
         self._functions: dict[Any, tuple[FunctionKernel, list[Node], Vectors]] = {}
-        self._source: str | None = None
+        self._current: TrainingKernel | CompactKernel | None = None
         self._fitted: tuple[TrainingKernel | CompactKernel, Shares] | None = None
 
     def reset(self) -> None:
@@ -195,6 +196,7 @@ class Trainer:
         )
         self._steps = 0
         self._epochs = 0
+        self._history: History | None = None
         self._sizes: dict[Size, int] = {}
         self._flat: np.ndarray | None = None
         known = self._known_sizes()
@@ -280,11 +282,41 @@ class Trainer:
     @property
     def source(self) -> str:
         """The kernel of the last fit, or that of a fit in batches before any."""
-        if self._source is None:
+        return self.kernel.source
+
+    @property
+    def kernel(self) -> TrainingKernel | CompactKernel:
+        """What :attr:`source` is the text of."""
+        if self._current is None:
             vectors = self._data if self._per_sample(self._data) else []
             _, rows = self._sampled(frozenset(vectors))
-            self._source = self._kernel(frozenset(vectors), rows, rows is not None).source
-        return self._source
+            self._current = self._kernel(frozenset(vectors), rows, rows is not None)
+        return self._current
+
+    def report(self, path: str | Path, history: History | None = None) -> Path:
+        """Write one HTML page with all there is to see; it needs no network and no other file.
+
+        Formulas, explanations, graph, steps and operation counts of the derivation, the recorded
+        losses and metrics, the parameters, and the loop with the formula beside each line.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, in a directory that exists; it is replaced in one piece.
+        history : History, optional
+            Whose losses are drawn; by default those of the last fit.
+
+        Returns
+        -------
+        Path
+            That of the file.
+        """
+        from symdiff.report import write
+
+        from .report import training_page
+
+        shown = history if history is not None else self._history
+        return write(path, training_page(self, shown))
 
     @property
     def schedule(self) -> ScheduleReport:
@@ -383,8 +415,8 @@ class Trainer:
                     self._graphs[same] = TrainingKernel(step)
                 kernel = self._graphs[same]
             self._kernels[key] = kernel
-        self._source = self._kernels[key].source
-        return self._kernels[key]
+        self._current = self._kernels[key]
+        return self._current
 
     # --- training ------------------------------------------------------------------------
 
@@ -448,6 +480,7 @@ class Trainer:
         history = History(unit=record)
         if plan.steps == 0:
             return history
+        self._history = history
         batches = plan.batches
         kernel = self._kernel(bound.vectors, bound.rows, plan.gathered, bound.sizes, batches)
         flat = self._started()
@@ -654,7 +687,7 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         skipped = {
             "_root", "_training_root", "_trained", "_moving", "_parameters", "_data", "_symbols",
-            "_layout", "_rule", "_kernels", "_graphs", "_likely", "_functions", "_source",
+            "_layout", "_rule", "_kernels", "_graphs", "_likely", "_functions", "_current",
             "_fitted",
         }  # fmt: skip
         return {k: v for k, v in self.__dict__.items() if k not in skipped}

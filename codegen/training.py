@@ -19,6 +19,7 @@ from .build import build
 from .emit import cuda
 from .emit.cpu import Program, training_source
 from .emit.walk import Walk
+from .formula import by_comment
 from .gpu.run import DeviceRun
 from .gpu.shape import Shape, shape_of
 from .kernel import (
@@ -240,6 +241,11 @@ class TrainingKernel:
             (self.update.phases, self.update.rows, run.update_chunks),
             (self._average, None, 1),
         ]
+
+    @property
+    def formulas(self) -> dict[str, Node | None]:
+        """The nodes that the comments of the source stand for."""
+        return by_comment(self.phases)
 
     @functools.cached_property
     def entry(self) -> Entry:

@@ -10,6 +10,7 @@ from collections import ChainMap, Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sympy as sp
@@ -264,6 +265,31 @@ class Derivation:
     def mathml(self) -> str:
         """The named steps and the gradients as a ``<math>`` element, which browsers show."""
         return derivation_mathml(self)
+
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML page with all there is to see; it needs no network and no other file.
+
+        Formulas, explanations, graph, steps, operation counts, and the kernel with the formula
+        beside each line where the package that generates it is installed.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, in a directory that exists; it is replaced in one piece.
+
+        Returns
+        -------
+        Path
+            That of the file.
+
+        Raises
+        ------
+        symdiff.report.document.WriteError
+            An ``OSError``: there is no such directory, or it cannot be written to.
+        """
+        from .report import derivation_page, write
+
+        return write(path, derivation_page(self))
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"

@@ -1,0 +1,179 @@
+"""The blocks of a derivation: formulas, graph, steps, operations, explanations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..bridge import describe, to_graph
+from ..graph import Node
+from ..printing.lines import LONGEST, Formula, Notation, Section
+from ..printing.mathml import MATHML, dimension, mathematics
+from ..shapes import Shape
+from .blocks import Block, Markup, cell, code, folded, html, paragraph, scroll, table
+
+if TYPE_CHECKING:
+    from ..derivation import Derivation
+
+__all__ = ["derivation_blocks", "formula", "heading", "shape_mathml"]
+
+EXPLAINED = 2
+"""Explanations that are not folded away."""
+
+LONGEST_CODE = 4000
+"""Letters of an expression in the table of steps."""
+
+
+def heading(derivation: Derivation) -> tuple[str, Markup]:
+    """The title of the page as text, and its headline."""
+    names = ", ".join(str(p) for p in derivation.parameters)
+    title = f"{describe(derivation.loss_node, 80)} by {names}"
+    notation = Notation(derivation, MATHML)
+    size = notation.page.size(derivation.loss_node, own=True)
+    if size > LONGEST:
+        return title, Markup(f"<h1>The gradient of {formula(notation.loss)}</h1>")
+    definition = notation.page.definition(derivation.loss_node)
+    written = notation.loss
+    if derivation.loss_node.inputs:
+        written += MATHML.relations["equal"] + definition
+    return title, Markup(f"<h1>The gradient of {formula(written)}</h1>")
+
+
+def derivation_blocks(derivation: Derivation) -> list[Block]:
+    """All that a page says of a derivation."""
+    return [
+        formulas_block(derivation),
+        graph_block(derivation),
+        explanation_block(derivation),
+        steps_block(derivation),
+        operations_block(derivation),
+    ]
+
+
+def formula(inner: str) -> Markup:
+    """A run of MathML as a formula in a line of text."""
+    return Markup(mathematics(inner))
+
+
+def shape_mathml(shape: Shape) -> Markup:
+    """``n × 3``; a scalar has none."""
+    if not shape:
+        return Markup('<span class="scalar">scalar</span>')
+    return formula("<mo>×</mo>".join(dimension(d) for d in shape))
+
+
+# --- formulas ----------------------------------------------------------------------------
+
+
+def formulas_block(derivation: Derivation) -> Block:
+    """The equations in the order of the printed derivation, shapes on the right."""
+    parts = [_section(s) for s in Notation(derivation, MATHML).sections()]
+    buttons = (("Copy LaTeX", derivation.latex()), ("Copy text", str(derivation)))
+    return Block("formulas", "Formulas", Markup("".join(parts)), buttons)
+
+
+def _section(section: Section) -> str:
+    lines = "".join(map(_line, section.formulas))
+    body = f'<table class="lines"><tbody>{lines}</tbody></table>' if lines else ""
+    arrow = "<mo>→</mo>"
+    remarks = "".join(
+        f"<li>{scroll(formula(before + arrow + after))} <small>{html(why)}</small></li>"
+        for before, after, why in section.remarks
+    )
+    if section.more:
+        remarks += f"<li>and {section.more} more</li>"
+    body += f'<ul class="remarks">{remarks}</ul>' if remarks else ""
+    title = section.title[:1].upper() + section.title[1:]
+    return f"<h3>{html(title)}</h3>{body}"
+
+
+def _line(line: Formula) -> str:
+    equal = MATHML.relations["equal"]
+    name = equal.join(part for part in (line.name, line.meaning) if part)
+    definition = scroll(formula(equal + line.definition))
+    cells = [
+        cell(formula(name), "name"),
+        cell(definition, "definition"),
+        cell(shape_mathml(line.node.shape), "shape"),
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+# --- the rest ----------------------------------------------------------------------------
+
+
+def graph_block(derivation: Derivation) -> Block:
+    """The graph as a picture, or as the text of one."""
+    drawing = derivation.graph()
+    dot = drawing.dot()
+    for draws in ("html", "svg"):
+        if hasattr(drawing, draws):
+            picture = scroll(Markup(getattr(drawing, draws)()), "picture")
+            return Block("graph", "Graph", picture, (("Copy DOT", dot),))
+    written = folded("as text for Graphviz", scroll(Markup(f"<pre>{html(dot)}</pre>")), False)
+    return Block("graph", "Graph", written, (("Copy DOT", dot),))
+
+
+def steps_block(derivation: Derivation) -> Block:
+    """Every step as the Python text that computes it."""
+    names = derivation.naming.all
+    rows = []
+    for step in derivation.steps:
+        of = step.of
+        rows.append(
+            [
+                formula(names[step.node].piece(MATHML).text),
+                cell(scroll(code(_typed(step.expression))), "wide"),
+                cell(shape_mathml(step.shape), "shape"),
+                step.rule,
+                formula(names[of.node].piece(MATHML).text) if of is not None else "",
+            ]
+        )
+    notation = Notation(derivation, MATHML)
+    for symbol, expression in derivation.gradients.items():
+        node: Node = to_graph(symbol)
+        rows.append(
+            [
+                formula(notation.derivative(notation.symbol(symbol))),
+                cell(scroll(code(_typed(expression))), "wide"),
+                cell(shape_mathml(node.shape), "shape"),
+                "gradient",
+                formula(notation.symbol(symbol)),
+            ]
+        )
+    head = ["step", "expression", "shape", "rule", "adjoint of"]
+    return Block("steps", "Steps", scroll(table(head, rows, "steps")))
+
+
+def _typed(expression: object) -> str:
+    written = str(expression)
+    return written if len(written) <= LONGEST_CODE else written[: LONGEST_CODE - 1] + "…"
+
+
+def operations_block(derivation: Derivation) -> Block:
+    """How many operations of each kind there are, forward and backward."""
+    counts = derivation.operations()
+    forward, backward = counts["forward"], counts["backward"]
+    kinds = sorted({*forward, *backward}, key=lambda k: -forward.get(k, 0) - backward.get(k, 0))
+
+    def row(kind: str, one: int, two: int, mark: str = "") -> list[str]:
+        return [cell(kind, mark), *(cell(str(n or "–"), f"number {mark}") for n in (one, two))]
+
+    rows = [row(k, forward.get(k, 0), backward.get(k, 0)) for k in kinds]
+    rows.append(row("all", sum(forward.values()), sum(backward.values()), "total"))
+    said = paragraph(
+        "Operations on whole tensors: those of the loss, and those that the gradients add; what "
+        "both need is computed once."
+    )
+    made = scroll(table(["operation", "forward", "backward"], rows, "counts"))
+    return Block("operations", "Operations", Markup(said + made))
+
+
+def explanation_block(derivation: Derivation) -> Block:
+    """For each parameter the chain of rules from the loss."""
+    parts = []
+    for number, parameter in enumerate(derivation.parameters):
+        written = scroll(Markup(f"<pre>{html(str(derivation.explain(parameter)))}</pre>"))
+        symbol = formula(Notation(derivation, MATHML).symbol(parameter))
+        summary = Markup(f"from the loss to {symbol}")
+        parts.append(folded(summary, written, number < EXPLAINED))
+    return Block("explanation", "Explanation", Markup("".join(parts)))
