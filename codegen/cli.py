@@ -64,10 +64,21 @@ class Request:
                 results += row[number:]
         return compile(results, inputs=self.inputs, dtype=self.dtype, target=target).source
 
+    def page(self) -> str:
+        """The page of the gradient, its kernel with it."""
+        from symdiff.report import attempted, derivation_page
+
+        from .report import kernel_blocks
+
+        derivation = self.derivation()
+        kernel = attempted("kernel", lambda: kernel_blocks(derivation, self.dtype))
+        return derivation_page(derivation, kernel)
+
 
 FORMATS: dict[str, Callable[[Request], str]] = {
     "text": lambda request: str(request.derivation()),
     "latex": lambda request: request.derivation().latex(),
+    "html": lambda request: request.page(),
     "python": lambda request: request.kernel("cpu"),
     "numba": lambda request: request.kernel("cpu"),
     "cuda": lambda request: request.kernel("cuda"),
@@ -172,8 +183,9 @@ def _add_gradient(commands: Any) -> None:
     parser.add_argument("--hessian", action="store_true", help="second derivatives, too")
     parser.add_argument(
         "--format", choices=FORMATS, default="text",
-        help="text and latex are formulas in named steps, python and numba the kernel for the "
-        "processor, cuda that for a GPU, which need not be there (default: %(default)s)",
+        help="text and latex are formulas in named steps, html a page with all there is to see, "
+        "python and numba the kernel for the processor, cuda that for a GPU, which need not be "
+        "there (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--dtype", choices=("float64", "float32"), default="float64",

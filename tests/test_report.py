@@ -13,6 +13,7 @@ import sympy as sp
 
 import codegen
 import symdiff as sd
+from codegen.cli import main
 from codegen.formula import Formula
 from codegen.ir_walk import statements
 from codegen.layout import whole_body
@@ -165,6 +166,21 @@ def test_a_deep_network_makes_a_page_of_its_own_size():
     page = report.derivation_page(sd.derive(sd.sum(h**2), parameters), more=[])
     read(page)
     assert len(page) < 1_500_000
+
+
+def test_the_shell_prints_the_page(capsys, monkeypatch):
+    shapes = ["--shape", "X=n,3", "--shape", "w=3", "--shape", "y=n", "--wrt", "w"]
+    arguments = ["gradient", "sum((X @ w - y)**2)", *shapes, "--format", "html"]
+    assert main([*arguments, "--dtype", "float32"]) == 0
+    reader = read(capsys.readouterr().out)
+    assert "Xw−y" in reader.text and "real = np.float32" in reader.text
+
+    def refuses(derivation, dtype):
+        raise sd.UnsupportedOperation("no lowering")
+
+    monkeypatch.setattr("codegen.report.kernel_blocks", refuses)
+    assert main(["gradient", "x**2", "--wrt", "x", "--format", "html"]) == 0
+    assert "There is no kernel for this derivation" in read(capsys.readouterr().out).text
 
 
 # --- files -------------------------------------------------------------------------------

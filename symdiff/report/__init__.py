@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..derivation import Derivation
 
-__all__ = ["CONTRIBUTORS", "Block", "contributed", "derivation_page", "write"]
+__all__ = ["CONTRIBUTORS", "Block", "attempted", "contributed", "derivation_page", "write"]
 
 CONTRIBUTORS: dict[str, Callable[[Derivation], list[Block]]] = {}
 """Who adds blocks to the page of a derivation, by the name of the block: ``f(derivation)``."""
@@ -57,7 +57,6 @@ def contributed(derivation: Derivation) -> list[Block]:
     """What others have to say of a derivation; who fails says why."""
     from importlib.metadata import entry_points
 
-    from ..errors import SymdiffError
     from .blocks import paragraph
 
     makers: dict[str, Callable[[], Callable[[Derivation], list[Block]]]] = {
@@ -66,15 +65,23 @@ def contributed(derivation: Derivation) -> list[Block]:
     makers |= {name: lambda maker=maker: maker for name, maker in CONTRIBUTORS.items()}  # type: ignore[misc]
     blocks: list[Block] = []
     for name, load in makers.items():
-        try:
-            blocks += load()(derivation)
-        except (SymdiffError, ImportError) as error:
-            said = f"There is no {name} for this derivation: {error}"
-            blocks.append(Block(name, name.capitalize(), paragraph(said)))
+        blocks += attempted(name, lambda load=load: load()(derivation))  # type: ignore[misc]
     if not makers:
         said = "The kernel is not shown: the package that generates it is not installed here."
         blocks.append(Block("kernel", "Kernel", paragraph(said)))
     return blocks
+
+
+def attempted(name: str, make: Callable[[], list[Block]]) -> list[Block]:
+    """Blocks, or one that says why there are none: the rest of the page is still of use."""
+    from ..errors import SymdiffError
+    from .blocks import paragraph
+
+    try:
+        return make()
+    except (SymdiffError, ImportError) as error:
+        said = f"There is no {name} for this derivation: {error}"
+        return [Block(name, name.capitalize(), paragraph(said))]
 
 
 def write(path: str | Path, page: str) -> Path:
