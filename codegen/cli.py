@@ -1,4 +1,4 @@
-"""The command line: ``symdiff gradient EXPRESSION …``, ``symdiff explain`` and ``symdiff demo``.
+"""The command line: ``symdiff gradient``, ``explain``, ``serve`` and ``demo``.
 
 Expressions are read by :func:`symdiff.parse`, which has no way from text to Python: nothing that
 a user types is run. The exit status is 0, 1 where an expression is refused (or a device is not
@@ -15,12 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sympy as sp
-
 import symdiff as sd
-from symdiff.bridge import to_graph
-from symdiff.graph import leaves
 
+from .declarations import chosen, declared, symbols_of
 from .function import compile
 
 __all__ = ["FORMATS", "Request", "main"]
@@ -107,65 +104,18 @@ def _answered(
 ) -> str:
     """The answer to a loss, its parameters and all symbols by name; errors show the expression."""
     text = options.expression.strip()
-    tensors = _tensors(options)
+    tensors = declared(options.shape, lambda said: options.usage_error(f"--shape {said}"))
     loss = sd.parse(text, **tensors)
     try:
-        known = tensors | {
-            str(s): s for s in sorted((n.attributes[0] for n in leaves([to_graph(loss)])), key=str)
-        }
-        parameters = [_parameter(n, known, options) for w in options.wrt for n in w.split(",")]
-        return answer(loss, list(dict.fromkeys(parameters)), known)
+        known = symbols_of(loss, tensors)
+        names = [n for w in options.wrt for n in w.split(",")]
+        parameters = chosen(names, known, lambda said: options.usage_error(f"--wrt {said}"))
+        return answer(loss, parameters, known)
     except sd.SymdiffError as error:  # of the whole expression
         shown = "".join(c if c.isprintable() else " " for c in text)
         shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
         error.args = (f"{error}\n    {shown}\n    ^{'~' * (len(shown) - 1)}", *error.args[1:])
         raise
-
-
-def _tensors(options: argparse.Namespace) -> dict[str, Any]:
-    """The declared symbols by name."""
-    result: dict[str, Any] = {}
-    for declaration in options.shape:
-        found = re.fullmatch(r"\s*(\w+)\s*=([^:=]*)(?::\s*(real|int|bool))?\s*", declaration)
-        if found is None or not found[1].isidentifier():
-            options.usage_error(
-                f"--shape {declaration}: write NAME=SIZE,SIZE such as X=n,3, and NAME=n:int for "
-                "integers"
-            )
-        assert found is not None
-        name, sizes, dtype = found[1], found[2].strip(), found[3] or "real"
-        if name in result:
-            options.usage_error(f"--shape gives {name} twice")
-        if not sizes and dtype == "real":
-            result[name] = sp.Symbol(name)
-            continue
-        entries = [_size(entry.strip(), declaration, options) for entry in sizes.split(",")]
-        try:
-            result[name] = sd.tensor(name, *(entries if sizes else []), dtype=dtype)
-        except sd.SymdiffError as error:
-            options.usage_error(f"--shape {declaration}: {error}")
-    return result
-
-
-def _size(entry: str, declaration: str, options: argparse.Namespace) -> int | str:
-    if re.fullmatch(r"[0-9]{1,15}", entry):
-        return int(entry)
-    if entry and not entry.isidentifier():
-        options.usage_error(f"--shape {declaration}: {entry!r} is neither a number nor a name")
-    elif not entry and declaration.partition("=")[2].strip():
-        options.usage_error(f"--shape {declaration}: a size is missing beside a comma")
-    return entry
-
-
-def _parameter(name: str, known: dict[str, Any], options: argparse.Namespace) -> Any:
-    name = name.strip()
-    if name not in known:
-        options.usage_error(
-            f"--wrt {name}: the expression has no such symbol; there are {', '.join(known)}"
-            if known
-            else f"--wrt {name}: the expression has no symbols"
-        )
-    return known[name]
 
 
 # --- symdiff gradient --------------------------------------------------------------------
@@ -267,9 +217,45 @@ def _demo(options: argparse.Namespace) -> str:
     return report(options.target, options.dtype, options.seed)
 
 
+# --- symdiff serve -----------------------------------------------------------------------
+
+
+def _add_serve(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="a page on this machine that derives what is typed into it",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--port", type=int, default=8765,
+        help="where it listens, on this machine alone; 0 takes any (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.set_defaults(run=_serve, usage_error=parser.error)
+
+
+def _serve(options: argparse.Namespace) -> str:
+    import webbrowser
+
+    from .serve.server import Server
+
+    if not 0 <= options.port < 65536:
+        options.usage_error("--port: write a number from 0 to 65535")
+    with Server(options.port) as server:
+        print(f"{server.address}\nCtrl-C ends it.", flush=True)
+        server.worker.start()
+        if not options.no_browser:
+            webbrowser.open(server.address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return ""
+    return ""
+
+
 # --- all commands ------------------------------------------------------------------------
 
-COMMANDS = (_add_gradient, _add_explain, _add_demo)
+COMMANDS = (_add_gradient, _add_explain, _add_demo, _add_serve)
 """THE table of commands: each adds its parser, whose ``run`` gives the text that is printed."""
 
 

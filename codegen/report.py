@@ -21,7 +21,7 @@ from symdiff.report import Block, derivation_page
 from symdiff.report.arrays import arrays_table
 from symdiff.report.blocks import Markup, paragraph
 from symdiff.report.charts import curves
-from symdiff.report.derivation import formula
+from symdiff.report.derivation import formula, own_row
 from symdiff.report.listing import listing
 
 from .decompose import decompose
@@ -133,7 +133,7 @@ class _Written:
         page = self.page if self.page.size(node, own=True) <= LONGEST else self.variables
         if page.size(node, own=True) > LONGEST:
             return formula(name) if name else Markup("")
-        definition = page.definition(node)
+        definition = own_row(page.definition(node))
         return formula(f"{name}{MATHML.relations['equal']}{definition}" if name else definition)
 
 

@@ -14,7 +14,7 @@ from .blocks import Block, Markup, cell, code, folded, html, paragraph, scroll, 
 if TYPE_CHECKING:
     from ..derivation import Derivation
 
-__all__ = ["derivation_blocks", "formula", "heading", "shape_mathml"]
+__all__ = ["derivation_blocks", "formula", "heading", "own_row", "shape_mathml"]
 
 EXPLAINED = 2
 """Explanations that are not folded away."""
@@ -24,18 +24,18 @@ LONGEST_CODE = 4000
 
 
 def heading(derivation: Derivation) -> tuple[str, Markup]:
-    """The title of the page as text, and its headline."""
+    """The title of the page as text, and the headline as HTML."""
     names = ", ".join(str(p) for p in derivation.parameters)
     title = f"{describe(derivation.loss_node, 80)} by {names}"
     notation = Notation(derivation, MATHML)
     size = notation.page.size(derivation.loss_node, own=True)
     if size > LONGEST:
-        return title, Markup(f"<h1>The gradient of {formula(notation.loss)}</h1>")
+        return title, Markup(f"The gradient of {formula(notation.loss)}")
     definition = notation.page.definition(derivation.loss_node)
     written = notation.loss
     if derivation.loss_node.inputs:
-        written += MATHML.relations["equal"] + definition
-    return title, Markup(f"<h1>The gradient of {formula(written)}</h1>")
+        written += MATHML.relations["equal"] + own_row(definition)
+    return title, Markup(f"The gradient of {formula(written)}")
 
 
 def derivation_blocks(derivation: Derivation) -> list[Block]:
@@ -52,6 +52,11 @@ def derivation_blocks(derivation: Derivation) -> list[Block]:
 def formula(inner: str) -> Markup:
     """A run of MathML as a formula in a line of text."""
     return Markup(mathematics(inner))
+
+
+def own_row(inner: str) -> str:
+    """What begins a row of its own: a sign in front is then no operation between two."""
+    return f"<mrow>{inner}</mrow>"
 
 
 def shape_mathml(shape: Shape) -> Markup:
@@ -76,7 +81,8 @@ def _section(section: Section) -> str:
     body = f'<table class="lines"><tbody>{lines}</tbody></table>' if lines else ""
     arrow = "<mo>→</mo>"
     remarks = "".join(
-        f"<li>{scroll(formula(before + arrow + after))} <small>{html(why)}</small></li>"
+        f"<li>{scroll(formula(own_row(before) + arrow + own_row(after)))} "
+        f"<small>{html(why)}</small></li>"
         for before, after, why in section.remarks
     )
     if section.more:
@@ -89,7 +95,7 @@ def _section(section: Section) -> str:
 def _line(line: Formula) -> str:
     equal = MATHML.relations["equal"]
     name = equal.join(part for part in (line.name, line.meaning) if part)
-    definition = scroll(formula(equal + line.definition))
+    definition = scroll(formula(equal + own_row(line.definition)))
     cells = [
         cell(formula(name), "name"),
         cell(definition, "definition"),

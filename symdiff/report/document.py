@@ -49,7 +49,7 @@ def document(title: str, headline: Markup, blocks: Sequence[Block]) -> str:
 <style>{resource("page.css")}</style>
 </head>
 <body>
-<header>{headline}</header>
+<header><h1>{headline}</h1></header>
 <nav aria-label="Contents"><ul>{links}</ul></nav>
 <main>
 {"".join(section(b) for b in blocks)}
