@@ -175,14 +175,14 @@ class Lowering:
     def _find_users(self) -> dict[Node, list[Node]]:
         """For each stored node, the stored nodes that read it, directly or inlined."""
         plan = self.plan
-        users: dict[Node, list[Node]] = {n: [] for n in plan.order}
+        users: dict[Node, dict[Node, None]] = {n: {} for n in plan.order}
         for node in reversed(plan.order):
-            through = [node] if node in plan.stored else []
+            through = {node: None} if node in plan.stored else {}
             if node not in plan.stored or node in plan.scalars:  # computed where it is read
-                through = through + users[node]
+                through |= users[node]
             for operand in node.inputs:
-                users[operand].extend(through)
-        return {n: list(dict.fromkeys(u)) for n, u in users.items()}
+                users[operand].update(through)
+        return {n: list(u) for n, u in users.items()}
 
     def _serial(self, nodes: list[Node]) -> list[Statement]:
         body: list[Statement] = []

@@ -411,8 +411,11 @@ def describe_expression(expression: Any, limit: int = 60) -> str:
 
 
 def describe(node: Node, limit: int = 60) -> str:
-    """A short text of a node for an error message; deep ones by their operation."""
-    if len(walk([node])) > 60:
+    """A short text of a node for an error message; long ones by their operation."""
+    sizes: dict[Node, int] = {}
+    for n in walk([node]):  # of what is written out: a part that is read twice stands there twice
+        sizes[n] = 1 + sum(sizes[i] for i in n.inputs)
+    if len(sizes) > 60 or sizes[node] > 1000:
         return f"a {node.operation}"
     return describe_expression(to_sympy([node])[0], limit)
 

@@ -153,3 +153,18 @@ def test_many_numbers_travel_in_one_array():
     results = function(*range(FEW + 1), 5)
     assert results == [*(float(n + 5) for n in range(FEW + 1)), sum(range(FEW + 1))]
     assert "values[" in function.source or "at(values" in function.source
+
+
+def test_a_chain_that_reads_each_step_twice_is_linear():
+    """The logistic map: written out, 40 steps of it are 2⁴⁰ terms."""
+    x, rate, steps = sp.Symbol("x"), 3.7, 40
+    chain = x
+    for _ in range(steps):
+        chain = rate * chain * (1 - chain)
+    f = codegen.compile([chain, sd.gradient(chain, x)], inputs=[x])
+    assert f.source.count("\n") < 20 * steps
+    value, slope = 0.3, 1.0
+    for _ in range(steps):
+        value, slope = rate * value * (1 - value), rate * (1 - 2 * value) * slope
+    np.testing.assert_allclose(f(0.3), [value, slope], rtol=1e-3)  # it is chaotic
+    assert bridge.describe(bridge.to_graph(chain)) == "a multiply"
