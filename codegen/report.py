@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from symdiff.bridge import describe
 from symdiff.derivation import Derivation
 from symdiff.graph import Node, leaves
 from symdiff.modes import settle
@@ -21,7 +20,7 @@ from symdiff.report import Block, derivation_page
 from symdiff.report.arrays import arrays_table
 from symdiff.report.blocks import Markup, paragraph
 from symdiff.report.charts import curves
-from symdiff.report.derivation import formula, own_row
+from symdiff.report.derivation import formula, heading, own_row
 from symdiff.report.listing import listing
 
 from .decompose import decompose
@@ -49,7 +48,7 @@ def function_kernel(derivation: Derivation, dtype: str = "float64") -> FunctionK
     roots += derivation.hessian_nodes.values()
     settled = settle(roots)
     symbols = sorted(leaves(settled), key=lambda n: str(n.attributes[0]))
-    title = describe(derivation.loss_node)
+    title, _ = heading(derivation)
     return FunctionKernel(settled, symbols, choose_rows(symbols), Options(dtype), title)
 
 

@@ -28,7 +28,6 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium and chromedriver are needed"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 OPTIONS = """--headless=new --disable-gpu --disable-background-networking --disable-component-update

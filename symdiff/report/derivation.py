@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..bridge import describe, to_graph
+from ..bridge import to_graph
 from ..graph import Node
 from ..printing.lines import LONGEST, Formula, Notation, Section
 from ..printing.mathml import MATHML, dimension, mathematics
+from ..printing.text import TEXT
 from ..shapes import Shape
 from .blocks import Block, Markup, cell, code, folded, html, paragraph, scroll, table
 
@@ -26,16 +28,18 @@ LONGEST_CODE = 4000
 def heading(derivation: Derivation) -> tuple[str, Markup]:
     """The title of the page as text, and the headline as HTML."""
     names = ", ".join(str(p) for p in derivation.parameters)
-    title = f"{describe(derivation.loss_node, 80)} by {names}"
-    notation = Notation(derivation, MATHML)
-    size = notation.page.size(derivation.loss_node, own=True)
-    if size > LONGEST:
-        return title, Markup(f"The gradient of {formula(notation.loss)}")
-    definition = notation.page.definition(derivation.loss_node)
-    written = notation.loss
-    if derivation.loss_node.inputs:
-        written += MATHML.relations["equal"] + own_row(definition)
+    title = f"{_loss(Notation(derivation, TEXT), str)} by {names}"
+    written = _loss(Notation(derivation, MATHML), own_row)
     return title, Markup(f"The gradient of {formula(written)}")
+
+
+def _loss(notation: Notation, own: Callable[[str], str]) -> str:
+    """``L = ‖r‖²``, or the name alone where it has no definition that is read easily."""
+    node = notation.derivation.loss_node
+    if not node.inputs or notation.page.size(node, own=True) > LONGEST:
+        return notation.loss
+    equal = notation.style.relations["equal"]
+    return f"{notation.loss}{equal}{own(notation.page.definition(node))}"
 
 
 def derivation_blocks(derivation: Derivation) -> list[Block]:
