@@ -7,11 +7,12 @@ a node stands that node, written over the names of the derivation.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from symdiff.bridge import to_graph
 from symdiff.derivation import Derivation
-from symdiff.graph import Node, leaves
+from symdiff.graph import Node, leaves, substitute
 from symdiff.modes import settle
 from symdiff.printing.lines import LONGEST, Notation
 from symdiff.printing.mathml import MATHML
@@ -64,7 +65,10 @@ def kernel_blocks(derivation: Derivation, dtype: str = "float64") -> list[Block]
 
 
 def kernel_listing(
-    source: str, formulas: Mapping[str, Node | None], derivation: Derivation
+    source: str,
+    formulas: Mapping[str, Node | None],
+    derivation: Derivation,
+    data: Sequence[Node] = (),
 ) -> Markup:
     """The text of a kernel with the formulas of a derivation beside its lines.
 
@@ -72,6 +76,9 @@ def kernel_listing(
     ----------
     formulas : dict
         ``{comment: node}``, see :func:`codegen.formula.by_comment`.
+    data : sequence of Node
+        Leaves of the kernel that stand for symbols of the derivation: those of the loss of one
+        sample have a value for each sample there.
     """
     lines = source.rstrip("\n").split("\n")
     found: dict[int, tuple[Node, str | None]] = {}
@@ -80,7 +87,8 @@ def kernel_listing(
         if node is not None and not _VIEW.match(line):
             target = _TARGET.match(line)
             found[number] = node, target[1] if target else None
-    written = _Written(derivation, {n: t for n, t in found.values() if t is not None})
+    variables = {n: t for n, t in found.values() if t is not None}
+    written = _Written(derivation, variables, {to_graph(n.attributes[0]): n for n in data})
     beside: dict[int, Markup] = {}
     last = None
     for number, (node, _) in found.items():
@@ -102,7 +110,9 @@ class _Written:
     is taken out, keeps its name and is shown as the step that it is.
     """
 
-    def __init__(self, derivation: Derivation, variables: Mapping[Node, str]) -> None:
+    def __init__(
+        self, derivation: Derivation, variables: Mapping[Node, str], leaves: Mapping[Node, Node]
+    ) -> None:
         notation = Notation(derivation, MATHML)
         self.page = notation.page
         self.names = {n: name.piece(MATHML).text for n, name in derivation.naming.all.items()}
@@ -111,7 +121,7 @@ class _Written:
         self.names.setdefault(derivation.loss_node, notation.loss)
         steps = list(self.names)
         self.steps: dict[Node, Node] = {}
-        for lowered, step in zip(decompose(steps), steps, strict=True):
+        for lowered, step in zip(decompose(substitute(steps, leaves)), steps, strict=True):
             self.steps[lowered] = step
             while lowered.operation == "reshape" and step.operation != "reshape":
                 (lowered,) = lowered.inputs  # which costs nothing, and has no line
@@ -186,5 +196,5 @@ def loop_block(trainer: Trainer, derivation: Derivation) -> Block:
         f"{trainer.optimizer.name}. What is computed stands beside the line that does it; "
         "g is a gradient and w a parameter of the update."
     )
-    made = kernel_listing(kernel.source, kernel.formulas, derivation)
+    made = kernel_listing(kernel.source, kernel.formulas, derivation, kernel.step.data)
     return Block("kernel", "Kernel", Markup(said + made), (("Copy code", kernel.source),))

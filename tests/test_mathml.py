@@ -38,7 +38,7 @@ def checked(mathml):
             continue
         assert not (element.text or "").strip(), f"text outside a token: {element.text!r}"
         assert CHILDREN[name] in (None, len(element)), f"{name} of {len(element)}"
-        fences = [e.text for e in element if e.get("stretchy") == "true"]
+        fences = [e.text for e in element if e.get("stretchy") and name != "mover"]
         assert not fences or (len(fences) == 2 and PAIRS[fences[0]] == fences[1])
     return tree
 
@@ -133,6 +133,12 @@ def test_a_fraction_has_a_row_above_and_one_below():
     tree = checked(node_mathml(to_graph((a + b) / (x + 1))))
     (fraction,) = tree.iter(f"{{{NAMESPACE}}}mfrac")
     assert [shown(part) for part in fraction] == ["a+b", "x+1"]
+
+
+def test_brackets_grow_around_fractions_only():
+    for expression, grown in ((sp.exp((a + 1) / (b + 2)), "true"), (sp.exp(a + 1), "false")):
+        fences = checked(node_mathml(to_graph(expression))).iter(f"{{{NAMESPACE}}}mo")
+        assert {e.get("stretchy") for e in fences if e.text in PAIRS} == {grown}
 
 
 def test_an_exponent_stands_above_the_index():

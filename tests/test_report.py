@@ -359,13 +359,15 @@ def test_the_page_of_a_trainer_before_and_without_data(tmp_path):
     assert "not known before the first fit" in reader.text
 
 
-def test_small_models_and_moving_averages_have_pages(tmp_path):
+def test_the_loss_of_one_sample_has_its_names_in_the_loop(tmp_path):
     a, x, z = sp.symbols("a x z")
-    trainer = codegen.Trainer((a * x - z) ** 2, {a: 0.5})
+    trainer = codegen.Trainer((sp.exp(a * x) - z) ** 2, {a: 0.5})
     trainer.fit({x: [1.0, 2.0], z: [2.0, 4.0]}, steps=10, record="step")
     page = trainer.report(tmp_path / "page.html").read_text(encoding="utf-8")
     assert "10 values" in read(page).text
-    assert any("−" in formula for _, formula in beside(page))
+    shown = [formula for _, formula in beside(page) if formula]
+    assert any("−z" in f and "=" in f for f in shown), "the step of one sample, by its name"
+    assert not any("exp(ax)" in f and "=" not in f for f in shown)
 
 
 # --- curves and pictures -----------------------------------------------------------------

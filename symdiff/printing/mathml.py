@@ -199,7 +199,9 @@ class MathmlStyle(Style):
 
     def fraction(self, above: Piece | None, below: Piece) -> Piece:
         top = above.text if above is not None else "<mn>1</mn>"
-        return Piece(f"<mfrac>{_row(top)}{_row(below.text)}</mfrac>", ATOM)
+        return Piece(
+            f"<mfrac>{_part_of_fraction(top)}{_part_of_fraction(below.text)}</mfrac>", ATOM
+        )
 
     def juxtapose(self, left: Piece, right: Piece) -> str:
         after_number = bool(_ENDS_WITH_NUMBER.search(left.text))
@@ -228,12 +230,24 @@ class MathmlStyle(Style):
         return f'<mo separator="true">{separator}</mo>'.join(parts)
 
 
+def _part_of_fraction(inner: str) -> str:
+    """What stands above or below a line; a fraction in it is as large as one that stands alone."""
+    if "<mfrac>" not in inner:
+        return _row(inner)
+    return f'<mrow displaystyle="true">{inner}</mrow>'
+
+
 def _fenced(left: str, inner: str, right: str) -> str:
-    """Brackets that grow with what is inside, whose signs belong to it alone."""
+    """Brackets, whose signs belong to what is inside; they grow where that is high."""
+    grow = "true" if any(f"<{tall}" in inner for tall in _TALL) else "false"
     return (
-        f'<mrow><mo form="prefix" stretchy="true">{left}</mo><mrow>{inner}</mrow>'
-        f'<mo form="postfix" stretchy="true">{right}</mo></mrow>'
+        f'<mrow><mo form="prefix" stretchy="{grow}">{left}</mo><mrow>{inner}</mrow>'
+        f'<mo form="postfix" stretchy="{grow}">{right}</mo></mrow>'
     )
+
+
+_TALL = ("mfrac", "munder", "msqrt", "mover")
+"""Elements that are higher than a line. Around others, signs that may grow are set too loosely."""
 
 
 def _axis(axis: int) -> str:
