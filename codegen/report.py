@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from symdiff.bridge import to_graph
 from symdiff.derivation import Derivation
-from symdiff.graph import Node, leaves, substitute
+from symdiff.graph import Node, leaves, substitute, walk
 from symdiff.modes import settle
 from symdiff.printing.lines import LONGEST, Notation
 from symdiff.printing.mathml import MATHML
@@ -106,8 +106,8 @@ def kernel_listing(
 class _Written:
     """Nodes of a kernel as formulas over the names of a derivation.
 
-    A step that a kernel computes by other operations, such as a sum of exponentials whose greatest
-    is taken out, keeps its name and is shown as the step that it is.
+    What a kernel computes by other operations, such as a sum of exponentials whose greatest is
+    taken out, is shown as what it is in the derivation, under its name there.
     """
 
     def __init__(
@@ -119,7 +119,8 @@ class _Written:
         for symbol, node in derivation.gradient_nodes.items():
             self.names.setdefault(node, notation.derivative(notation.symbol(symbol)))
         self.names.setdefault(derivation.loss_node, notation.loss)
-        steps = list(self.names)
+        nodes = [derivation.loss_node, *derivation.gradient_nodes.values()]
+        steps = walk([*nodes, *derivation.hessian_nodes.values()])
         self.steps: dict[Node, Node] = {}
         for lowered, step in zip(decompose(substitute(steps, leaves)), steps, strict=True):
             self.steps[lowered] = step

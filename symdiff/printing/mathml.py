@@ -191,10 +191,10 @@ class MathmlStyle(Style):
         return _raised(base, _row(sign + exponent.text))
 
     def transposed(self, inner: str) -> str:
-        return _raised(inner, "<mo>⊤</mo>")
+        return _raised(inner, "<mi>⊤</mi>")
 
     def inverse(self, base: str, transposed: bool = False) -> str:
-        what = "<mo>⊤</mo>" if transposed else "<mn>1</mn>"
+        what = "<mi>⊤</mi>" if transposed else "<mn>1</mn>"
         return _raised(base, f"<mrow><mo>−</mo>{what}</mrow>")
 
     def fraction(self, above: Piece | None, below: Piece) -> Piece:
@@ -215,10 +215,13 @@ class MathmlStyle(Style):
         written = f"<mo>{sign}</mo>" if sign else self.function(name)
         if axes is None:
             return written
-        under = f"<mrow>{THIN.join(map(_axis, axes))}</mrow>"
+        under = f"<mrow>{THIN.join(map(self._axis, axes))}</mrow>"
         return (
             f"<munder>{written}{under}</munder>" if sign else f"<msub>{_row(written)}{under}</msub>"
         )
+
+    def _axis(self, axis: int) -> str:
+        return f"<mi>{self.axes[axis]}</mi>" if axis < len(self.axes) else f"<mn>{axis}</mn>"
 
     def function(self, name: str) -> str:
         return self.functions.get(name) or f"<mi>{_printable(name)}</mi>"
@@ -248,10 +251,6 @@ def _fenced(left: str, inner: str, right: str) -> str:
 
 _TALL = ("mfrac", "munder", "msqrt", "mover")
 """Elements that are higher than a line. Around others, signs that may grow are set too loosely."""
-
-
-def _axis(axis: int) -> str:
-    return f"<mi>{'ijklmnp'[axis]}</mi>" if axis < 7 else f"<mn>{axis}</mn>"
 
 
 MATHML = MathmlStyle()

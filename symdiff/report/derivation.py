@@ -112,15 +112,10 @@ def _line(line: Formula) -> str:
 
 
 def graph_block(derivation: Derivation) -> Block:
-    """The graph as a picture, or as the text of one."""
+    """The graph as a picture; the layers of a large one open by a click."""
     drawing = derivation.graph()
-    dot = drawing.dot()
-    for draws in ("html", "svg"):
-        if hasattr(drawing, draws):
-            picture = scroll(Markup(getattr(drawing, draws)()), "picture")
-            return Block("graph", "Graph", picture, (("Copy DOT", dot),))
-    written = folded("as text for Graphviz", scroll(Markup(f"<pre>{html(dot)}</pre>")), False)
-    return Block("graph", "Graph", written, (("Copy DOT", dot),))
+    buttons = (("Copy SVG", drawing.svg()), ("Copy DOT", drawing.dot()))
+    return Block("graph", "Graph", Markup(drawing.html()), buttons)
 
 
 def steps_block(derivation: Derivation) -> Block:
