@@ -59,9 +59,12 @@ def code(text: str) -> Markup:
     return Markup(f"<code>{html(text)}</code>")
 
 
-def scroll(inner: str, kind: str = "") -> Markup:
-    """A box that scrolls where its content is wider than the page."""
-    return Markup(f'<div class="scroll {kind}" tabindex="0">{html(inner)}</div>')
+def scroll(inner: str) -> Markup:
+    """A box that scrolls where its content is wider than the page.
+
+    Browsers let keys reach a box that scrolls, and only that, so it is no stop of its own.
+    """
+    return Markup(f'<div class="scroll">{html(inner)}</div>')
 
 
 def copied(key: str, number: int, label: str, text: str) -> Markup:

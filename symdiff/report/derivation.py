@@ -82,7 +82,9 @@ def formulas_block(derivation: Derivation) -> Block:
 
 def _section(section: Section) -> str:
     lines = "".join(map(_line, section.formulas))
-    body = f'<table class="lines"><tbody>{lines}</tbody></table>' if lines else ""
+    title = html(section.title[:1].upper() + section.title[1:])
+    body = f'<table class="lines" aria-label="{title}"><tbody>{lines}</tbody></table>'
+    body = body if lines else ""
     arrow = "<mo>→</mo>"
     remarks = "".join(
         f"<li>{scroll(formula(own_row(before) + arrow + own_row(after)))} "
@@ -92,8 +94,7 @@ def _section(section: Section) -> str:
     if section.more:
         remarks += f"<li>and {section.more} more</li>"
     body += f'<ul class="remarks">{remarks}</ul>' if remarks else ""
-    title = section.title[:1].upper() + section.title[1:]
-    return f"<h3>{html(title)}</h3>{body}"
+    return f"<h3>{title}</h3>{body}"
 
 
 def _line(line: Formula) -> str:
