@@ -214,9 +214,9 @@ class _Layered(dict[Node, Any]):
 # --- values where none are given ---------------------------------------------------------
 
 
-def drawn(derivation: Derivation, target: Node) -> dict[Any, Any]:
+def drawn(derivation: Derivation, *targets: Node) -> dict[Any, Any]:
     """Random values, always the same, at which the loss and its derivatives are finite."""
-    symbols = leaves([derivation.loss_node, target])
+    symbols = leaves([derivation.loss_node, *targets])
     roots = [derivation.loss_node, *derivation.adjoint_nodes.values()]
     named = set().union(*(d.free_symbols for d in symbolic_dimensions(roots)))
     sizes = {size: 3 + i for i, size in enumerate(sorted(named, key=str))}
@@ -236,7 +236,7 @@ def drawn(derivation: Derivation, target: Node) -> dict[Any, Any]:
             else:
                 values[node.attributes[0]] = random.integers(0, 2, shape)
         try:
-            complete = _with_modes(symbols, derivation, target, values)
+            complete = _with_modes(symbols, derivation, targets[0], values)
             arrays, known = bind(symbols, complete, roots=roots)
             results = evaluated(walk(roots), arrays, known)
         except SymdiffError:
@@ -244,7 +244,7 @@ def drawn(derivation: Derivation, target: Node) -> dict[Any, Any]:
         if all(np.isfinite(results[r]).all() for r in roots):
             return values
     raise InvalidArgument(
-        "explain: no random values were found at which the loss is finite; give values=, a dict "
+        "no random values were found at which the loss is finite; give values=, a dict "
         "{symbol: array}"
     )
 

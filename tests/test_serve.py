@@ -104,6 +104,7 @@ def _mismatch():
         ("sum(asin(x))", "x=5", "x"),  # between -1 and 1
         ("cross_entropy(z, t)", "z=n,4; t=n:int", "z"),
         ("3*x", "", "x"),
+        ("sum(x**2) + n*y", "x=n v=2", "y v"),  # v is not in it
     ],
 )
 def test_random_values_lie_in_the_domain(expression, shapes, wrt):

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
 
 import symdiff as sd
-from symdiff.binding import bind
+from symdiff.bridge import to_graph
 from symdiff.derivation import Derivation
 from symdiff.errors import ParseError
-from symdiff.evaluate import interpret
-from symdiff.graph import Node, leaves
-from symdiff.modes import settle
+from symdiff.following import drawn
+from symdiff.graph import leaves
 from symdiff.report import attempted
 from symdiff.report.derivation import derivation_blocks, heading
 from symdiff.report.document import section
-from symdiff.shapes import concrete_shape
 
 from ..declarations import chosen, declared, symbols_of
 from ..report import kernel_blocks
 from .limits import LIMITS
 
 __all__ = ["answer"]
-
-DRAWS = 20
-"""Random values that are tried, until the loss and its gradients are numbers."""
-
-SMALLEST_SIZE = 3
-"""What the first symbolic size is in a check; the others follow, so that no two are the same."""
 
 
 class Refused(Exception):
@@ -118,51 +109,21 @@ def _derive(derivation: Derivation) -> dict[str, Any]:
 
 def _check(derivation: Derivation) -> dict[str, Any]:
     """The largest error against finite differences, at random values."""
-    values, sizes = random_values(derivation)
+    parameters = [to_graph(p) for p in derivation.parameters]
+    try:
+        values = drawn(derivation, *parameters)
+    except sd.InvalidArgument:
+        raise Refused(
+            "expression", "no random values were found at which the loss is a number"
+        ) from None
     error = sd.check_gradient(derivation.loss, list(derivation.parameters), values)
-    where = ", ".join(f"{name} = {size}" for name, size in sizes.items())
+    sizes: dict[str, int] = {}
+    for node in leaves([derivation.loss_node, *parameters]):
+        counts = np.shape(values.get(node.attributes[0], 0))
+        sizes |= {str(s): c for s, c in zip(node.shape, counts, strict=False) if s != c}
+    where = ", ".join(f"{name} = {count}" for name, count in sorted(sizes.items()))
     return {"check": {"error": f"{error:.2g}", "where": where}}
 
 
 ACTIONS: dict[str, Callable[[Derivation], dict[str, Any]]] = {"derive": _derive, "check": _check}
 """What a page may ask for."""
-
-
-def random_values(derivation: Derivation) -> tuple[dict[Any, Any], dict[str, int]]:
-    """Values by symbol at which the loss and its gradients are finite, and the sizes taken."""
-    roots = settle([derivation.loss_node, *derivation.gradient_nodes.values()])
-    symbols = leaves(roots)
-    names = {s for n in symbols for d in n.shape for s in getattr(d, "free_symbols", ())}
-    sizes = {s: SMALLEST_SIZE + k for k, s in enumerate(sorted(names, key=str))}
-    for seed, draw in itertools.product(range(DRAWS), (_normal, _between, _positive)):
-        random = np.random.default_rng(seed)
-        values = {n.attributes[0]: _drawn(n, concrete_shape(n.shape, sizes), draw, random)
-                  for n in symbols}  # fmt: skip
-        try:
-            arrays, known = bind(symbols, values, roots=roots)
-            results = interpret(roots, arrays, known)
-        except sd.SymdiffError:
-            continue
-        if all(np.isfinite(r).all() for r in results):
-            return values, {str(s): v for s, v in sizes.items()}
-    raise Refused("expression", "no random values were found at which the loss is a number")
-
-
-def _drawn(node: Node, shape: tuple[int, ...], draw: Any, random: np.random.Generator) -> Any:
-    return draw(random, shape) if node.dtype == "real" else random.integers(0, 2, shape)
-
-
-def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    return random.normal(size=shape)
-
-
-def _between(random: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    return random.uniform(0.1, 0.9, size=shape)
-
-
-def _positive(random: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    """Symmetric and positive definite where it is a square matrix."""
-    value = random.uniform(1.1, 2.0, size=shape)
-    if len(shape) == 2 and shape[0] == shape[1]:
-        value = value @ value.T / shape[0] + np.eye(shape[0])
-    return value
