@@ -21,7 +21,8 @@ from symdiff.report import Block, derivation_page
 from symdiff.report.arrays import arrays_table
 from symdiff.report.blocks import Markup, paragraph
 from symdiff.report.charts import curves
-from symdiff.report.derivation import formula, heading, own_row
+from symdiff.report.derivation import heading
+from symdiff.report.formulas import formula, own_row
 from symdiff.report.listing import listing
 
 from .decompose import decompose

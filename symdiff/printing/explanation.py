@@ -160,10 +160,10 @@ class _Writer:
             return ""
         if local.change is None:
             left = self.style.derivative(above, (below,)).text
-            return f"{left} = {page.text(local.node)}"
+            return self.style.equation(left, page.text(local.node))
         differential = self.style.function("d")
         page.name(local.change, Piece(differential + below, CALL, False))
-        return f"{differential}{above} = {page.text(local.node)}"
+        return self.style.equation(differential + above, page.text(local.node))
 
     def formula(self, row: Row) -> str:
         """``∂L/∂w = 2Xᵀr``."""
@@ -171,25 +171,30 @@ class _Writer:
         if row.kind == "given":
             return self.page.text(node)
         if row.kind in ("forward", "shared"):
-            return f"{self._name(node)} = {self._definition(node)}"
+            return self.style.equation(self._name(node), self._definition(node))
         if row.kind == "path":
-            return f"{self.style.function('path')} {row.number}: {self._short(node)}"
+            return self.style.path(row.number, self._short(node))
         name = self._name(row.below)
         left = self.notation.derivative(name)
         naming = self.derivation.naming
         if naming.adjoint_of.get(node, (None,))[0] is row.below and row.kind != "start":
-            left = f"{self._name(node)} = {self.notation.meaning(node)}"
-            return f"{left} = {self._definition(node)}"
-        result = f"{left} = {self._short(node)}"
+            meaning = self.notation.meaning(node)
+            return self.style.equation(self._name(node), meaning, self._definition(node))
+        result = self.style.equation(left, self._short(node))
         if node not in self.page.names and self.page.size(node) > NAMED_ADJOINT:
             self.page.name(node, Piece(left, CALL, False))
         return result
 
+    @property
+    def _more(self) -> str:
+        return self.style.code("…")
+
     def _short(self, node: Node) -> str:
-        return self.page.text(node) if self.page.size(node) <= LONGEST else "…"
+        return self.page.text(node) if self.page.size(node) <= LONGEST else self._more
 
     def _definition(self, node: Node) -> str:
-        return self.page.definition(node) if self.page.size(node, own=True) <= LONGEST else "…"
+        whole = self.page.size(node, own=True) <= LONGEST
+        return self.page.definition(node) if whole else self._more
 
     def _name(self, node: Node) -> str:
         if node in self.page.names or not node.inputs:

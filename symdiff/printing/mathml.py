@@ -229,6 +229,13 @@ class MathmlStyle(Style):
     def code(self, inner: str) -> str:
         return f"<mtext>{_printable(inner)}</mtext>"
 
+    def path(self, number: int, inner: str) -> str:
+        return f"<mtext>path {number}:\xa0</mtext><mrow>{inner}</mrow>"
+
+    def equation(self, *sides: str) -> str:
+        """Each side is a row of its own: a sign in front of it is no operation between two."""
+        return super().equation(*(f"<mrow>{side}</mrow>" for side in sides))
+
     def listed(self, parts: Sequence[str], separator: str = ",") -> str:
         return f'<mo separator="true">{separator}</mo>'.join(parts)
 

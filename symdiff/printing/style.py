@@ -127,3 +127,11 @@ class Style(ABC):
     def listed(self, parts: Sequence[str], separator: str = ",") -> str:
         """Parts with a separator between them: ``a, b``."""
         return f"{separator} ".join(parts)
+
+    def path(self, number: int, inner: str) -> str:
+        """The contribution of one path: ``path 1: P/n``."""
+        return f"{self.function('path')} {number}: {inner}"
+
+    def equation(self, *sides: str) -> str:
+        """``a = b = c``."""
+        return self.relations["equal"].join(sides)

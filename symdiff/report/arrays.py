@@ -15,7 +15,7 @@ from ..bridge import to_graph
 from ..printing.mathml import MATHML
 from ..printing.page import Page
 from .blocks import Markup, cell, html, scroll, table
-from .derivation import formula, shape_mathml
+from .formulas import formula, shape_mathml
 
 __all__ = ["arrays_table", "heat_map", "png"]
 

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 from ..bridge import to_graph
 from ..graph import Node
 from ..printing.lines import LONGEST, Formula, Notation, Section
-from ..printing.mathml import MATHML, dimension, mathematics
+from ..printing.mathml import MATHML
 from ..printing.text import TEXT
-from ..shapes import Shape
-from .blocks import Block, Markup, cell, code, folded, html, paragraph, scroll, table
+from .blocks import Block, Markup, cell, code, html, paragraph, scroll, table
+from .explanation import explanation_block
+from .formulas import formula, own_row, shape_mathml
 
 if TYPE_CHECKING:
     from ..derivation import Derivation
 
-__all__ = ["derivation_blocks", "formula", "heading", "own_row", "shape_mathml"]
-
-EXPLAINED = 2
-"""Explanations that are not folded away."""
+__all__ = ["derivation_blocks", "heading"]
 
 LONGEST_CODE = 4000
 """Letters of an expression in the table of steps."""
@@ -51,23 +49,6 @@ def derivation_blocks(derivation: Derivation) -> list[Block]:
         steps_block(derivation),
         operations_block(derivation),
     ]
-
-
-def formula(inner: str) -> Markup:
-    """A run of MathML as a formula in a line of text."""
-    return Markup(mathematics(inner))
-
-
-def own_row(inner: str) -> str:
-    """What begins a row of its own: a sign in front is then no operation between two."""
-    return f"<mrow>{inner}</mrow>"
-
-
-def shape_mathml(shape: Shape) -> Markup:
-    """``n × 3``; a scalar has none."""
-    if not shape:
-        return Markup('<span class="scalar">scalar</span>')
-    return formula("<mo>×</mo>".join(dimension(d) for d in shape))
 
 
 # --- formulas ----------------------------------------------------------------------------
@@ -172,14 +153,3 @@ def operations_block(derivation: Derivation) -> Block:
     )
     made = scroll(table(["operation", "forward", "backward"], rows, "counts"))
     return Block("operations", "Operations", Markup(said + made))
-
-
-def explanation_block(derivation: Derivation) -> Block:
-    """For each parameter the chain of rules from the loss."""
-    parts = []
-    for number, parameter in enumerate(derivation.parameters):
-        written = scroll(Markup(f"<pre>{html(str(derivation.explain(parameter)))}</pre>"))
-        symbol = formula(Notation(derivation, MATHML).symbol(parameter))
-        summary = Markup(f"from the loss to {symbol}")
-        parts.append(folded(summary, written, number < EXPLAINED))
-    return Block("explanation", "Explanation", Markup("".join(parts)))
