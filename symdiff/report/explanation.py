@@ -41,7 +41,7 @@ def explanation_block(derivation: Derivation) -> Block:
     left = derivation.parameters[len(parts) :]
     if left:
         parts.append(paragraph(f"{len(left)} more: explain() gives that of {left[0]} and others."))
-    buttons = (("Copy text", "\n\n".join(texts)),)
+    buttons = (("Copy explanation", "\n\n".join(texts)),)
     return Block("explanation", "Explanation", Markup("".join(parts)), buttons)
 
 
