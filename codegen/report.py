@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import sympy as sp
+
 from symdiff.bridge import to_graph
 from symdiff.derivation import Derivation
 from symdiff.graph import Node, leaves, substitute, walk
@@ -27,6 +29,7 @@ from symdiff.report.listing import listing
 
 from .decompose import decompose
 from .kernel import FunctionKernel, Options, choose_rows
+from .update import COMPLEMENT
 
 if TYPE_CHECKING:
     from .history import History
@@ -112,7 +115,7 @@ class _Written:
     """
 
     def __init__(
-        self, derivation: Derivation, variables: Mapping[Node, str], leaves: Mapping[Node, Node]
+        self, derivation: Derivation, variables: Mapping[Node, str], data: Mapping[Node, Node]
     ) -> None:
         notation = Notation(derivation, MATHML)
         self.page = notation.page
@@ -123,12 +126,20 @@ class _Written:
         nodes = [derivation.loss_node, *derivation.gradient_nodes.values()]
         steps = walk([*nodes, *derivation.hessian_nodes.values()])
         self.steps: dict[Node, Node] = {}
-        for lowered, step in zip(decompose(substitute(steps, leaves)), steps, strict=True):
+        for lowered, step in zip(decompose(substitute(steps, data)), steps, strict=True):
             self.steps[lowered] = step
             while lowered.operation == "reshape" and step.operation != "reshape":
                 (lowered,) = lowered.inputs  # which costs nothing, and has no line
                 self.steps.setdefault(lowered, step)
         self.variables = Notation(derivation, MATHML).page
+        for leaf in leaves(variables):
+            name = leaf.attributes[0].name
+            if name.startswith(COMPLEMENT):
+                rest = MATHML.symbol(name.removeprefix(COMPLEMENT)).text
+                one = MATHML.literal(sp.S.One).text
+                piece = Piece(MATHML.parentheses(one + MATHML.minus + rest))
+                self.page.name(leaf, piece)
+                self.variables.name(leaf, piece)
         for page in (self.page, self.variables):
             for lowered, step in self.steps.items():
                 if step in page.names:

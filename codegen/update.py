@@ -20,6 +20,10 @@ COUNT = Size("parameters_count")
 """The size of the flat array of parameters."""
 
 
+COMPLEMENT = "one_minus_"
+"""What the name of ``1 - beta`` begins with."""
+
+
 class UpdateRule:
     """An optimizer as a graph over the flat arrays of parameters, gradient and state."""
 
@@ -64,7 +68,7 @@ class UpdateRule:
         for name, value in optimizer.hyperparameters.items():
             if isinstance(value, float):
                 known.setdefault(value, name)
-                known.setdefault(1 - value, f"one_minus_{name}")
+                known.setdefault(1 - value, f"{COMPLEMENT}{name}")
         found: dict[Node, tuple[Node, float]] = {}
         for node in walk(values):
             if node.operation != "number" or not node.attributes[0].is_Float:
