@@ -13,7 +13,7 @@ from .elementwise import ELEMENTWISE
 from .graph import Node, apply, number
 from .rules import Rule, is_a, same_shape, terms_of
 from .shapes import broadcast
-from .structural import broadcast_to, reshape, size_node, transpose
+from .structural import broadcast_to, reshape, signed_sum, size_node, transpose
 
 __all__ = ["ALGEBRA"]
 
@@ -67,12 +67,7 @@ def _add_negative(node: Node) -> Node | None:
     if not minus:
         return None
     plus = [t for t in node.inputs if not is_a(t, "negative")]
-    if not plus:
-        return apply("negative", apply("add", *minus))
-    total = plus[0] if len(plus) == 1 else apply("add", *plus)
-    for term in minus:
-        total = apply("subtract", total, term)
-    return total
+    return signed_sum(plus, minus) if plus else apply("negative", apply("add", *minus))
 
 
 def _common_factor(node: Node) -> Node | None:

@@ -24,7 +24,7 @@ from .errors import InvalidType, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply, number, walk
 from .resolve import bound_symbols, named_sizes
 from .shapes import Size
-from .structural import zeros
+from .structural import signed_sum, zeros
 
 EVALUATE_LIMIT = 400
 """Beyond this many nodes SymPy is given the parts as they stand: its automatic
@@ -60,13 +60,7 @@ def _add(expression: sp.Basic, *inputs: Node) -> Node:
     minus = [n for i in inputs if (n := _negated(i)) is not None]
     # SymPy puts numbers first; a person writes x - 1, not -1 + x
     plus.sort(key=lambda i: i.operation == "number")
-    if not plus:
-        total = apply("negative", minus.pop(0))
-    else:
-        total = plus[0] if len(plus) == 1 else apply("add", *plus)
-    for term in minus:
-        total = apply("subtract", total, term)
-    return total
+    return signed_sum(plus, minus)
 
 
 def _multiply(expression: sp.Basic, *inputs: Node) -> Node:

@@ -43,6 +43,14 @@ def add(*terms: Node) -> Node:
     return terms[0] if len(terms) == 1 else apply("add", *terms)
 
 
+def signed_sum(plus: Sequence[Node], minus: Sequence[Node]) -> Node:
+    """What is added, less one after the other what is subtracted."""
+    total = add(*plus) if plus else apply("negative", minus[0])
+    for term in minus if plus else minus[1:]:
+        total = apply("subtract", total, term)
+    return total
+
+
 def multiply(a: Node, b: Node) -> Node:
     """The product, elementwise."""
     return apply("multiply", a, b)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from ..graph import Node, apply, number
+from ..graph import Node, number
 from ..rules import same_shape
+from ..structural import signed_sum
 from .chains import Factor, chain_of, product, turned
 from .monomials import Monomial, monomial
 
@@ -169,12 +170,4 @@ def _sum(terms: Sequence[Term]) -> Node:
     """The sum as a graph: what is added first, then what is subtracted."""
     plus = [t.node() for t in terms if t.scale.number > 0]
     minus = [t.node() for t in terms if t.scale.number < 0]
-    if not plus and not minus:
-        return number(0)
-    if not plus:
-        total = apply("negative", minus.pop(0))
-    else:
-        total = plus[0] if len(plus) == 1 else apply("add", *plus)
-    for term in minus:
-        total = apply("subtract", total, term)
-    return total
+    return signed_sum(plus, minus) if plus or minus else number(0)
