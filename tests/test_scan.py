@@ -123,7 +123,8 @@ def test_it_pickles_and_can_be_substituted_in():
 
 def test_it_reads_like_a_recurrence():
     text = str(sd.derive(network(), [U]))
-    assert "h ← tanh(hU + xW + b), x ∈ X, h[0] = 0" in text
+    assert "scan(u = tanh(hU + xW + b), h ← u, x ∈ X, h[0] = 0)" in text
+    assert "y[t] of scan  " in text, "the step is spelled out once"
     assert "δU ← hᵀ" in text and "reversed" in text
     assert "scan(h, x -> tanh(" in str(network())
     assert r"\leftarrow" in sd.derive(network(), [U]).latex()

@@ -149,10 +149,11 @@ class Notation:
         title = f"products reordered: {reordering.before} → {reordering.after} multiplications"
         if reordering.rows is not None:
             title += f" for {reordering.rows} = {reordering.sizes[reordering.rows]}"
+        page = Page(self.style, self.page.names, grouped=True)
         remarks = [
-            (self.page.definition(before), self.page.definition(after), name)
+            (page.definition(before), page.definition(after), name)
             for name, before, after in reordering.applied
-            if max(self.page.size(before, own=True), self.page.size(after, own=True)) <= LONGEST
+            if max(page.size(before, own=True), page.size(after, own=True)) <= LONGEST
         ]
         remarks = list(dict.fromkeys(remarks))
         shown = remarks

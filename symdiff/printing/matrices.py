@@ -66,7 +66,7 @@ def matmul_layout(page: Page, node: Node) -> Piece:
 
 def _right_factor(page: Page, node: Node) -> Piece:
     """What stands on the right of a product; products of matrices need no parentheses there."""
-    if page.opens(node) and node.operation in ("matmul", "solve"):
+    if page.opens(node) and node.operation in ("matmul", "solve") and not page.grouped:
         return page.inside(node, JUXTAPOSED)
     return page.inside(node, CALL)
 

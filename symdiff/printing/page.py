@@ -34,10 +34,15 @@ class Page:
     style : Style
     names : dict
         ``{node: Piece}``.
+    grouped : bool
+        Whether parentheses say in which order the products of matrices are computed.
     """
 
-    def __init__(self, style: Style, names: Mapping[Node, Piece] | None = None) -> None:
+    def __init__(
+        self, style: Style, names: Mapping[Node, Piece] | None = None, grouped: bool = False
+    ) -> None:
         self.style = style
+        self.grouped = grouped
         self.names: dict[Node, Piece] = dict(names or {})
         self.recurrences: dict[Recurrence, tuple[int, Node]] = {}
         """Those that are on the page: their numbers, and where their steps are spelled out."""
