@@ -11,6 +11,7 @@ import pytest
 import sympy as sp
 
 import symdiff as sd
+import symdiff.printing.derivation as derivation_module
 from symdiff.bridge import to_graph, to_sympy
 from symdiff.check import check_gradient
 from symdiff.derivation import derive
@@ -502,3 +503,19 @@ def test_second_derivatives_share_the_names_of_the_first():
     for node, block in zip(d.hessian_nodes.values(), expected, strict=True):
         result = sd.evaluate(to_sympy([node])[0], values)
         np.testing.assert_allclose(result, block, rtol=1e-12)
+
+
+def test_long_sums_are_broken_into_lines_in_linear_time(monkeypatch):
+    looked_at = []
+    whole = derivation_module.combining
+    monkeypatch.setattr(
+        derivation_module, "combining", lambda c: (looked_at.append(c), whole(c))[1]
+    )
+    counts = []
+    for terms in (100, 400):
+        rows = [(" + ".join(f"term{k}" for k in range(terms)), ())]
+        looked_at.clear()
+        (text,) = derivation_module.aligned(rows)
+        assert max(map(len, text.splitlines())) <= 100
+        counts.append(len(looked_at))
+    assert counts[1] < 6 * counts[0]

@@ -78,13 +78,23 @@ def broken(formula: str, width: int) -> list[str]:
     equals = [position for position, depth in _positions(formula, " = ") if not depth]
     indent = " " * (equals[-1] + 3 if equals else 3)
     lines = []
-    while columns(formula) > width:
-        place = _break(formula, width, len(indent))
+    while (fitting := _fitting(formula, width)) < len(formula):
+        place = _break(formula, fitting, len(indent))
         if place is None:
             break
         lines.append(formula[:place].rstrip())
         formula = indent + formula[place:].lstrip()
     return [*lines, formula]
+
+
+def _fitting(formula: str, width: int) -> int:
+    """How many characters of a text are not wider than ``width``; the rest is not looked at."""
+    used = 0
+    for position, character in enumerate(formula):
+        used += not combining(character)
+        if used > width:
+            return position
+    return len(formula)
 
 
 def _positions(formula: str, mark: str) -> Iterator[tuple[int, int]]:
@@ -96,14 +106,14 @@ def _positions(formula: str, mark: str) -> Iterator[tuple[int, int]]:
             yield position, depth
 
 
-def _break(formula: str, width: int, start: int) -> int | None:
+def _break(formula: str, fitting: int, start: int) -> int | None:
     """Where a line ends: the last of the outermost places that fit, before a sum's sign first."""
+    formula = formula[: fitting + max(map(len, _BREAKS))]
     places = []
     for rank, mark in enumerate(_BREAKS):
         for position, depth in _positions(formula, mark):
             end = position + len(mark.rstrip()) if mark == ", " else position
-            fits = start < position and columns(formula[:end]) <= width
-            if fits:
+            if start < position and end <= fitting:
                 places.append((-depth, -(rank > 1), end))
     return max(places)[2] if places else None
 
