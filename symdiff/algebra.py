@@ -15,7 +15,7 @@ from .rules import Rule, is_a, same_shape, terms_of
 from .shapes import broadcast
 from .structural import broadcast_to, reshape, signed_sum, size_node, transpose
 
-__all__ = ["ALGEBRA"]
+__all__ = ["ALGEBRA", "MODEST"]
 
 _FOLD: dict[str, Callable[..., sp.Expr]] = {
     "add": lambda *a: sp.Add(*a),
@@ -33,11 +33,11 @@ def _fold(node: Node) -> Node | None:
         return number(_FOLD[node.operation](*values))
     if is_a(node, "multiply") and all(v.is_Rational or v.is_Float for v in values):
         result = float(values[0]) * float(values[1])
-        return number(sp.Float(result)) if _MODEST[0] < abs(result) < _MODEST[1] else None
+        return number(sp.Float(result)) if MODEST[0] < abs(result) < MODEST[1] else None
     return None
 
 
-_MODEST = (1e-100, 1e100)
+MODEST = (1e-100, 1e100)
 """Products of floats that are folded: what they multiply may be large or small itself."""
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 import symdiff as sd
 from symdiff.bridge import to_graph
 from symdiff.evaluate import interpret
+from symdiff.gradient import derived, loss_node, parameter_nodes, pullback
 from symdiff.graph import apply, leaves, number, walk
 from symdiff.printing.text import node_text
-from symdiff.rewrite import Rewriter
+from symdiff.rewrite import Rewriter, algebra
 from symdiff.shapes import Size
 from symdiff.textbook import TEXTBOOK, Known, textbook
 
@@ -300,3 +301,28 @@ def test_matrix_symbols_read_the_same():
     ]:
         (node,) = sd.derive(loss, wrt).gradient_nodes.values()
         assert node_text(node) == text
+
+
+def test_floats_are_folded_only_where_the_result_leaves_room():
+    """``10⁻²⁰⁰ (10⁻²⁰⁰ x)`` is a number for ``x = 10³⁰⁰``; ``10⁻⁴⁰⁰`` is none."""
+    tiny = number(sp.Float(1e-200))
+    large = {to_graph(s): 1e300, to_graph(x): np.full(3, 1e300), to_graph(A): np.eye(3)}
+    for node in (
+        times(tiny, times(tiny, g(s))),
+        op("matmul", times(tiny, g(A)), times(tiny, g(x))),
+    ):
+        (found,) = textbook([node])
+        np.testing.assert_allclose(np.max(interpret([found], large, {Size("d"): 3})[0]), 1e-100)
+
+
+@pytest.mark.parametrize("steps", [10, 40])
+def test_scalars_of_the_loss_are_not_computed_again(steps):
+    """Each step of ``z ← s z (1 − z)`` is read twice: its products are those of the loss."""
+    z, factor = sp.symbols("z s")
+    value = z
+    for _ in range(steps):
+        value = sp.Mul(factor, value, 1 - value, evaluate=False)
+    root = loss_node(value)
+    targets, _ = parameter_nodes([factor, z], [root])
+    plain = algebra(pullback(root, number(1), targets)[0])
+    assert len(walk([root, *derived(root, targets).gradients])) < len(walk([root, *plain])) + 10

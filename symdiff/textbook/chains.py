@@ -155,7 +155,7 @@ def chain_of(root: Node, kept: Container[Node], again: bool = False) -> Chain | 
         if turned:
             parts = tuple((n, not t) for n, t in reversed(parts))
         factors[position : position + 1] = parts
-    return Chain(scale, tuple(factors))
+    return Chain(scale, tuple(factors)) if scale.is_modest else None
 
 
 def turned(factors: Sequence[Factor]) -> tuple[Factor, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
+from ..algebra import MODEST
 from ..graph import Node, apply, number
 
 __all__ = ["Monomial", "is_short_scalar", "monomial", "without_constant"]
@@ -40,6 +41,12 @@ class Monomial:
     def inverse(self) -> Monomial:
         """1 over the product."""
         return Monomial(1 / self.number, {b: -e for b, e in self.powers.items()})
+
+    @property
+    def is_modest(self) -> bool:
+        """False for a float that has no room left for what it multiplies, or is none any more."""
+        low, high = MODEST
+        return bool(self.number.is_Rational or low < abs(self.number) < high)
 
     @property
     def key(self) -> frozenset[tuple[Node, int]]:
@@ -98,16 +105,23 @@ SHORT = 9
 """Parts of a scalar that is written wherever it is needed."""
 
 
-def is_short_scalar(node: Node, leaves: Container[str] = ("number", "size", "symbol")) -> bool:
-    """True for a scalar that is a short product of leaves and their powers."""
+def is_short_scalar(
+    node: Node, leaves: Container[str] = ("number", "size", "symbol"), others: int = 0
+) -> bool:
+    """True for a scalar that is a short product of leaves, their powers, and some ``others``."""
     pending = [node]
     for _ in range(SHORT):
         if not pending:
             return True
         part = pending.pop()
-        if part.rank or part.operation not in (leaves if not part.inputs else _PRODUCTS):
+        if part.rank:
             return False
-        pending.extend(part.inputs)
+        if part.operation in (leaves if not part.inputs else _PRODUCTS):
+            pending.extend(part.inputs)
+        elif others:
+            others -= 1
+        else:
+            return False
     return not pending
 
 
@@ -115,7 +129,7 @@ _PRODUCTS = {"multiply", "divide", "negative", "power"}
 
 
 def monomial(root: Node, kept: Container[Node]) -> Monomial | None:
-    """A node as a monomial. Tensors in ``kept`` are not opened, but for powers.
+    """A node as a monomial. What is in ``kept`` is not opened, but for powers and short scalars.
 
     A base that stands above and below the line is cancelled only as far as it stays below it:
     the quotient must remain undefined where it was.
@@ -129,7 +143,7 @@ def monomial(root: Node, kept: Container[Node]) -> Monomial | None:
         seen += 1
         if seen > MOST:
             return None
-        opened = node is root or not node.rank or node not in kept
+        opened = node is root or node not in kept or is_short_scalar(node, others=1)
         if node.operation == "number" and node.dtype != "bool" and _usable(node):
             side.number *= node.attributes[0] ** abs(exponent)
         elif node.operation == "power" and _whole(node.inputs[1]):
@@ -148,7 +162,8 @@ def monomial(root: Node, kept: Container[Node]) -> Monomial | None:
     for base, exponent in below.powers.items():
         if above.powers.get(base, 0) >= exponent and not _never_zero(base, above.powers):
             return None
-    return above.times(below.inverse())
+    result = above.times(below.inverse())
+    return result if result.is_modest else None
 
 
 def _never_zero(base: Node, factors: Iterable[Node]) -> bool:
