@@ -31,8 +31,13 @@ class Named(TensorExpression):
     is_commutative = True
     _node: Node
 
-    def __new__(cls, expression: Any, title: Any) -> Named:
-        """Build from the expression and the name, as ``func(*args)`` does."""
+    def __new__(cls, expression: Any, title: Any) -> Any:
+        """Build from the expression and the name, as ``func(*args)`` does.
+
+        A number or a symbol, which may have been substituted, needs no name.
+        """
+        if isinstance(expression, sp.Expr) and expression.is_Atom:
+            return expression
         obj = sp.Expr.__new__(cls, strictly(expression), title)
         obj._node = to_graph(obj.args[0])
         return obj
@@ -55,11 +60,14 @@ class Named(TensorExpression):
     def _eval_derivative(self, symbol: sp.Symbol) -> Any:
         return self.args[0].diff(symbol)
 
-    def _sympystr(self, printer: Any) -> str:
+    def _eval_evalf(self, precision: int) -> Any:
+        return self.args[0]._eval_evalf(precision)
+
+    def _printed(self, printer: Any, **options: Any) -> str:
         return str(printer._print(self.args[0]))
 
-    def _latex(self, printer: Any, **options: Any) -> str:
-        return str(printer._print(self.args[0]))
+    _sympystr = _latex = _printed
+    _pythoncode = _numpycode = _mpmathcode = _printed  # sympy.lambdify
 
 
 def name(title: str, expression: Any) -> Any:

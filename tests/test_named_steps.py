@@ -119,3 +119,12 @@ def test_any_text_may_be_a_name():
     text = sd.derive(sd.sum(sd.name(title, sd.tanh(X)) @ W1), W1, names={})
     assert "\n$" not in str(text) and "<script>" in str(text)
     assert r"\{" in text.latex()
+
+
+def test_a_named_scalar_is_a_number_and_a_function_where_it_can_be():
+    part = sd.name("part", a**2 + 1)
+    assert sp.lambdify(a, 2 * part, "math")(3.0) == 20.0
+    np.testing.assert_array_equal(sp.lambdify(a, 2 * part)(np.array([0.0, 3.0])), [2.0, 20.0])
+    assert float(part.subs(a, 2)) == 5.0
+    assert sd.name("part", a).subs(a, 2) == 2
+    assert part.xreplace({a: sp.Integer(1)}) == 2
