@@ -72,6 +72,7 @@ def check(roots, rows=None, sizes=None, known=True):
 
 X, A, B, C = tensor("X", "n", 2), tensor("A", 2, 30), tensor("B", 30, 3), tensor("C", 3, 40)
 a, b, v = tensor("a", 30), tensor("b", 30), tensor("v", 30)
+S = tensor("S", 30, 30)
 
 CASES = {
     "(A B) C = A (B C)": [X @ A @ B, (X @ A).T @ tensor("r", "n", 3), v @ (B @ C), X @ A @ v],
@@ -82,6 +83,10 @@ CASES = {
     "Σ A B = (Σ A) B": [sd.sum(X @ A, axis=0), sd.sum(X @ A), sd.sum(X @ A, axis=1, keepdims=True)],
     "Σ (A B + c) = (Σ A) B + Σ c": [sd.sum(X @ A + a, axis=0), sd.sum(a - X @ A)],
     "A B C D in the cheapest order": [tensor("K", 3, 90) @ tensor("L", 90, 2) @ A @ v],
+    "(A + B) C = A C + B C": [
+        (S + S.T) @ v @ v + v @ S @ v, sd.sum(S @ v) + v @ (S - S.T) @ v,
+        sd.sum(S @ B) + sd.sum((S - S.T) @ B),
+    ],
     "small terms of a sum first": [X @ A + a + b, a - (X @ A - b) + sp.Symbol("s")],
 }  # fmt: skip
 LIST = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
@@ -113,6 +118,31 @@ def test_a_move_keeps_values(name, i):
             assert new.shape == roots[0].shape
             np.testing.assert_allclose(interpret([new], values, sizes)[0], expected, rtol=1e-10)
     assert made, "no move sees its case"
+
+
+def test_a_product_of_the_loss_is_computed_once():
+    """``(A + Aᵀ) w`` where the loss has ``wᵀ A w``: one more product of a matrix, no sum."""
+    derivation = sd.derive(v @ S @ v, v)
+    (gradient,) = derivation.gradient_nodes.values()
+    assert any(node.operation == "add" and node.rank == 2 for node in walk([gradient]))
+    result = check([derivation.loss_node, gradient])
+    found = walk(result.roots)
+    assert not any(node.operation in ("add", "subtract") and node.rank == 2 for node in found)
+    assert (
+        sum(
+            node.operation == "matmul"
+            and S
+            in [
+                i.attributes[0]
+                for part in (node, *node.inputs)
+                for i in part.inputs
+                if i.operation == "symbol"
+            ]
+            for node in found
+        )
+        == 3
+    )
+    assert "multiplications" not in str(derivation.in_cheapest_order())  # as many as before
 
 
 # --- against NumPy -----------------------------------------------------------------------

@@ -146,8 +146,11 @@ class Notation:
         reordering = self.derivation.reordering
         if reordering is None or not reordering.applied:
             return Section("products reordered")
-        title = f"products reordered: {reordering.before} → {reordering.after} multiplications"
-        if reordering.rows is not None:
+        title = "products reordered"
+        counted = reordering.before != reordering.after  # sums alone may be saved
+        if counted:
+            title += f": {reordering.before} → {reordering.after} multiplications"
+        if counted and reordering.rows is not None:
             title += f" for {reordering.rows} = {reordering.sizes[reordering.rows]}"
         page = Page(self.style, self.page.names, grouped=True)
         remarks = [

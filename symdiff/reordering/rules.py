@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..graph import Node
+from ..graph import Node, apply
 from ..shapes import Dimension, Shape
 from ..structural import reshape
 from .forms import Form, Signed, open_form, sum_of, terms_of, through
@@ -252,6 +252,40 @@ def _multiplied(factors: list[View], workspace: Workspace, make: Products) -> Vi
     return done[0, count - 1]
 
 
+# --- a product that is there already -------------------------------------------------------
+
+SHARED = "(A + B) C = A C + B C"
+
+
+def shared_product(workspace: Workspace, node: Node) -> Proposal | None:
+    """``(A + B) C`` as ``A C + B C`` where the graph holds one of the two products anyway."""
+    operands = workspace.inputs(node)
+    if any(i.rank > 2 for i in operands):
+        return None
+    kept = tuple(axis for axis, x in enumerate(operands) if x.rank == 2)
+    make = Products(workspace.live)
+    for position, total in enumerate(operands):
+        terms = workspace.inputs(total)
+        sums = total.operation in ("add", "subtract") and workspace.private(total)
+        if not sums or any(t.shape != total.shape for t in terms):
+            continue
+        products = []
+        for term in terms:
+            pair = [*operands]
+            pair[position] = term
+            product = make(_view(workspace, pair[0], "row"), _view(workspace, pair[1], "column"))
+            products.append(product.node)
+        if not any(p in workspace.live for p in products):
+            continue
+        placed = [reshape(p, tuple(node.shape)) if len(kept) < 2 else p for p in products]
+        new = apply(total.operation, *placed)
+        if new.shape == node.shape and new.dtype == node.dtype:
+            proposal = Proposal()
+            proposal.add(node, new, SHARED)
+            return proposal
+    return None
+
+
 # --- sums --------------------------------------------------------------------------------
 
 SMALL_FIRST = "small terms of a sum first"
@@ -280,5 +314,6 @@ REORDERING: list[Move] = [
         (PRODUCT, PRODUCT_OF_SUM, SUM, SUM_OF_SUM),
     ),
     Move("chains of products", ("matmul",), cheapest_chain, (CHAIN,)),
+    Move("products that are there already", ("matmul",), shared_product, (SHARED,)),
     Move("sums", ("add", "subtract"), small_terms_first, (SMALL_FIRST,)),
 ]
