@@ -193,6 +193,10 @@ def _reshape(node: Node) -> Node | None:
         return reshape(x.inputs[0], node.shape)
     if is_a(x, "broadcast_to") and not x.inputs[0].shape:
         return broadcast_to(x.inputs[0], node.shape)
+    if is_a(x, "broadcast_to") and x.shape == (1,) * (x.rank - x.inputs[0].rank) + (
+        x.inputs[0].shape
+    ):
+        return reshape(x.inputs[0], node.shape)
     added = node.rank - x.rank
     if added > 0 and node.shape == (1,) * added + x.shape:
         return broadcast_to(x, node.shape)
@@ -318,6 +322,8 @@ def _sum(node: Node) -> Node | None:
             return total
     if all(x.shape[a] == 1 for a in axes):
         return reshape(x, node.shape)
+    if len(axes) == 1 and _is_identity(x):
+        return same_shape(node, number(1))
     return None
 
 

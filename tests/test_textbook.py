@@ -66,6 +66,10 @@ def total(expression, axes, keepdims=False):
     return op("sum", expression, attributes=(axes, keepdims))
 
 
+def constant(size):
+    return op("broadcast_to", s, attributes=((Size(size),),))
+
+
 outer = g(a[:, None] * b)
 product = op("matmul", A, B)
 gram_inverse = op("inv", op("matmul", turned(X), X))
@@ -100,6 +104,12 @@ CASES = {
     "A [c] = c A": [
         op("matmul", column, op("broadcast_to", s, attributes=((1, 1),))),
         op("matmul", op("broadcast_to", number(1), attributes=((1, 1),)), turned(column)),
+    ],
+    "A (c 𝟏) = c Σ A": [
+        op("matmul", X, constant("d")),
+        op("matmul", turned(X), constant("n")),
+        op("matmul", constant("n"), X),
+        op("matmul", constant("d"), turned(X)),
     ],
     "x x = x²": [
         times(g(x), g(x)),
@@ -326,3 +336,16 @@ def test_scalars_of_the_loss_are_not_computed_again(steps):
     targets, _ = parameter_nodes([factor, z], [root])
     plain = algebra(pullback(root, number(1), targets)[0])
     assert len(walk([root, *derived(root, targets).gradients])) < len(walk([root, *plain])) + 10
+
+
+def test_sums_over_constants_leave_no_ones():
+    """Means of products, normalised rows and contrasts of rows with each other."""
+    w = sd.tensor("w", "d")
+    assert str(sd.gradient(sd.mean(X @ w), w)) == "sum(X, axis=0)/n"
+    centred = X - sd.mean(X, axis=0)
+    assert str(sd.gradient(sd.mean((centred + b) @ w), b)) == "w"
+    contrast = -sd.trace(sd.log_softmax(X @ sd.transpose(X), axis=1))
+    logits = to_graph(X @ sd.transpose(X))
+    (adjoint,) = {n for k, n in sd.derive(contrast, X).adjoint_nodes.items() if k is logits}
+    assert node_text(adjoint).endswith(" − 𝐈")
+    assert "Σ" not in node_text(adjoint)

@@ -206,6 +206,20 @@ def _one_by_one(node: Node, known: Known) -> Node | None:
     return None
 
 
+def _product_with_ones(node: Node, known: Known) -> Node | None:
+    """``Aᵀ (c 𝟏)`` as ``c`` times the sums over the columns of ``A``."""
+    for position, ones in enumerate(node.inputs):
+        matrix = node.inputs[1 - position]
+        constant = is_a(ones, "broadcast_to") and not ones.inputs[0].rank
+        if not constant or ones.rank != 1 or matrix.rank != 2:
+            continue
+        axis = 1 - position if is_transpose(matrix) else position
+        matrix = matrix.inputs[0] if is_transpose(matrix) else matrix
+        total = apply("sum", matrix, attributes=((axis,), False))
+        return apply("multiply", ones.inputs[0], total)
+    return None
+
+
 def _sum(node: Node, known: Known) -> Node | None:
     """Like terms as one, common factors once."""
     return collect(node, known.loss, known.steps)
@@ -219,6 +233,7 @@ TEXTBOOK: list[Form] = [
     Form("A (c x) = c A x", ("matmul",), _scalar_from_product),
     Form("A⁻¹(c x) = c A⁻¹ x", ("solve",), _scalar_from_solution),
     Form("A [c] = c A", ("matmul",), _one_by_one),
+    Form("A (c 𝟏) = c Σ A", ("matmul",), _product_with_ones),
     Form("x x = x²", ("multiply", "divide"), _powers),
     Form("Σ c x = c Σ x", ("sum",), _scalar_from_sum),
     Form("Σ Σ x = Σ x", ("sum",), _sum_of_sum),
