@@ -13,7 +13,7 @@ from typing import Any
 
 import sympy as sp
 from sympy.concrete.expr_with_limits import ExprWithLimits
-from sympy.core.function import AppliedUndef
+from sympy.core.function import Application, AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom
 
@@ -24,7 +24,7 @@ from .errors import InvalidType, UnsupportedOperation
 from .graph import OPERATIONS, Node, apply, number, walk
 from .resolve import bound_symbols, named_sizes
 from .shapes import Size
-from .structural import signed_sum, zeros
+from .structural import reshape, signed_sum, zeros
 
 EVALUATE_LIMIT = 400
 """Beyond this many nodes SymPy is given the parts as they stand: its automatic
@@ -318,6 +318,11 @@ def _parts(expression: sp.Basic) -> tuple[sp.Basic, ...]:
     return expression.args if own is None else own(expression)
 
 
+def _one_by_one(node: Node) -> Node:
+    """A 1x1 matrix as the scalar that it stands for."""
+    return reshape(node, ()) if node.shape == (1, 1) else node
+
+
 RECENT = 32
 _recent: OrderedDict[int, tuple[sp.Basic, Node]] = OrderedDict()
 """The last expressions that were converted: one that is built upon is not walked again.
@@ -357,7 +362,13 @@ def to_graph(expression: Any, known: Mapping[Any, Node] | None = None) -> Node:
         if isinstance(current, ExprWithLimits):
             bounded.append(current)
         if ready:
-            done[current] = convert(current, *(done[p] for p in parts))
+            inputs = [done[p] for p in parts]
+            if isinstance(current, Application):  # a function of numbers
+                inputs = [
+                    _one_by_one(n) if isinstance(p, sp.MatrixExpr) else n
+                    for p, n in zip(parts, inputs, strict=True)
+                ]
+            done[current] = convert(current, *inputs)
         else:
             stack.append((current, True))
             stack.extend((p, False) for p in parts)

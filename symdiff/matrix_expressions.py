@@ -119,6 +119,9 @@ def _multiplied(expression: Any, *inputs: Node) -> Node:
 
 def _power(expression: Any, base: Any) -> Any:
     exponent = expression.exp
+    if language.shape(base) == (1, 1) and exponent.is_number:
+        number = combine(sp.Pow, language.reshape(base, ()), exponent)
+        return language.reshape(number, 1, 1)
     if not exponent.is_Integer:
         raise UnsupportedOperation(
             f"the matrix power {describe_expression(expression)}: the exponent must be an integer; "
@@ -191,7 +194,7 @@ FROM_SYMPY |= {
     sp.MatPow: _by(_power),
     sp.Transpose: _by(lambda e, a: language.transpose(a)),
     sp.Adjoint: _by(lambda e, a: language.transpose(a)),  # all symbols are real
-    sp.Inverse: _by(lambda e, a: linear_algebra.inv(a)),
+    sp.Inverse: _by(_power),
     sp.Determinant: _by(lambda e, a: linear_algebra.det(a)),
     sp.Trace: _by(lambda e, a: products.trace(a)),
     sp.HadamardProduct: _by(lambda e, *operands: combine(sp.Mul, *operands)),

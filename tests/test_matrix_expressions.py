@@ -74,6 +74,9 @@ CASES = {
     "double Sum": (sp.Sum(A[i, j] * B[j, i], (i, 0, 2), (j, 0, 2)), sd.trace(a @ b)),
     "Product of elements": (sp.Product(x[i, 0], (i, 0, 2)), u[0, 0] * u[1, 0] * u[2, 0]),
     "function of a 1x1 matrix": (sd.exp(x.T * z / 10), sd.exp(sd.sum(u * v) / 10)),
+    "SymPy's function of a 1x1 matrix": (sp.exp(x.T * z / 10), sd.exp(sd.sum(u * v) / 10)),
+    "root of a 1x1 matrix": (sp.sqrt(x.T * x), sd.norm(u)),
+    "inverse of a 1x1 matrix": (x.T * A * x * (x.T * x).I, sd.sum(u * (a @ u)) / sd.sum(u**2)),
     "mixed with sd functions": (sd.sum(sd.tanh(X * w) ** 2), sd.sum(sd.tanh(tx @ tw) ** 2)),
     "mixed with tensors": (sd.sum(a @ B), sd.sum(a @ b)),
 }  # fmt: skip
