@@ -169,6 +169,8 @@ def test_a_sign_in_front_is_the_first_of_its_row():
         ("_", "_"),
         ("1", "1"),
         ("é", "é"),
+        ("x_", "x_"),
+        ("__init__", "__init__"),
     ],
 )
 def test_names(name, seen):

@@ -12,9 +12,10 @@ import symdiff as sd
 from symdiff.bridge import to_graph
 from symdiff.graph import OPERATIONS, apply, number
 from symdiff.printing.infix import INFIX
-from symdiff.printing.latex import LATEX, node_latex
+from symdiff.printing.latex import LATEX, name_latex, node_latex
 from symdiff.printing.layouts import LAYOUTS
-from symdiff.printing.text import TEXT, node_text
+from symdiff.printing.mathml import name_mathml
+from symdiff.printing.text import TEXT, node_text, shown_name
 from symdiff.structural_classes import STRUCTURAL_CLASSES
 
 n = sd.tensor("X", "n", 3).shape[0]
@@ -304,3 +305,31 @@ def test_hostile_names_stay_on_one_line_and_are_escaped(name):
     bare = re.sub(r"\\[{}]|\\text\w+\{\}", "", latex)
     assert bare.count("{") == bare.count("}")
     assert "$" not in latex.replace(r"\$", "") and "\n" not in latex
+
+
+NAMES = ["x", "x_", "_x", "x__1", "x_1", "x_1_2", "x_12", "x_i_j", "__init__", "_", "__", "W_ih"]
+
+
+@pytest.mark.parametrize("shown", [shown_name, name_latex, name_mathml])
+def test_names_that_differ_in_underscores_read_differently(shown):
+    written = [re.sub(r"\s", "", shown(name)) for name in NAMES]
+    assert len(set(written)) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_one_word_and_one_group(name):
+    assert " " not in shown_name(name)
+    assert not re.search(r"(^|[^\\])_[^{]", name_latex(name))  # an index is in braces
+
+
+def test_a_symbol_without_a_name():
+    nameless = sp.Symbol("")
+    assert str(sd.derive(nameless**2, nameless)).endswith('∂L/∂"" = 2 ""  ()')
+
+
+def test_latex_of_sizes_and_transposed_convolutions_is_plain_ascii():
+    image, kernel = sd.tensor("x", "n", 2, 6, 6), sd.tensor("K", 3, 2, 3, 3)
+    maps = sd.max_pool2d(sd.conv2d(image, kernel), 2)
+    derivation = sd.derive(sd.sum(maps**2) + sd.sum(image[:, :, 1:, 1:]), [image, kernel])
+    assert derivation.latex().isascii()
+    assert r"\operatorname{conv}^{\top}" in derivation.latex()

@@ -11,7 +11,7 @@ import sympy as sp
 from ..bridge import to_graph
 from ..graph import Node, leaves
 from .page import Page
-from .style import ATOM, POWER, PREFIX, Piece, Style
+from .style import ATOM, PARTS_OF_A_NAME, POWER, PREFIX, Piece, Style
 
 __all__ = ["LATEX", "escaped", "expression_latex", "name_latex", "node_latex"]
 
@@ -19,6 +19,7 @@ _DIGITS = "0123456789"
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "×": r"$\times$",
 }  # fmt: skip
 
 
@@ -36,9 +37,10 @@ def name_latex(name: str) -> str:
     >>> name_latex("W1"), name_latex("lambda"), name_latex("logits")
     ('W_{1}', '\\lambda', '\\mathrm{logits}')
     """
-    if not re.fullmatch(r"\w+", name):
+    if not re.fullmatch(PARTS_OF_A_NAME, name):
         return rf"\text{{{escaped(name)}}}"
-    written: str = sp.latex(sp.Symbol(name))
+    # SymPy puts a space between two indices, which LaTeX does not show: W_1_2 is not W12
+    written = sp.latex(sp.Symbol(name)).replace(" ", r" \, ")
     word = re.match(r"[^\W\d_]{2,}", written)
     return rf"\mathrm{{{word[0]}}}{written[word.end() :]}" if word else written
 
@@ -52,6 +54,7 @@ class LatexStyle(Style):
         "sigmoid": r"\sigma", "log_sigmoid": r"\log \sigma", "gamma": r"\Gamma",
         "loggamma": r"\log \Gamma", "digamma": r"\psi", "asin": r"\arcsin", "acos": r"\arccos",
         "atan": r"\arctan", "maximum": r"\max", "minimum": r"\min",
+        "convᵀ": r"\operatorname{conv}^{\top}",
         **{n: rf"\{n}" for n in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
     }  # fmt: skip
     relations: ClassVar[Mapping[str, str]] = {

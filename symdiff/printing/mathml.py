@@ -20,7 +20,7 @@ from sympy.printing.pretty.pretty_symbology import greek_unicode
 from ..graph import Node
 from ..shapes import Dimension
 from .page import Page
-from .style import ATOM, PREFIX, Piece, Style
+from .style import ATOM, PARTS_OF_A_NAME, PREFIX, Piece, Style
 
 __all__ = ["MATHML", "dimension", "mathematics", "name_mathml", "node_mathml", "space"]
 
@@ -105,9 +105,9 @@ def name_mathml(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     if not re.fullmatch(r"\w+", name):
         return f"<mtext>{_printable(name)}</mtext>"
-    stem, above, below = split_super_sub(name)
-    if not stem:
+    if not re.fullmatch(PARTS_OF_A_NAME, name):
         return f"<mi>{_printable(name)}</mi>"
+    stem, above, below = split_super_sub(name)
     base, up, down = _part(stem), _listed_parts(above), _listed_parts(below)
     if up and down:
         return f"<msubsup>{base}{down}{up}</msubsup>"

@@ -12,6 +12,7 @@ __all__ = [
     "ATOM",
     "CALL",
     "JUXTAPOSED",
+    "PARTS_OF_A_NAME",
     "POWER",
     "PREFIX",
     "PRODUCT",
@@ -22,6 +23,9 @@ __all__ = [
 
 SUM, PREFIX, PRODUCT, JUXTAPOSED, CALL, POWER, ATOM = range(7)
 """How tightly a piece of text binds, from ``a + b`` to ``a``."""
+
+PARTS_OF_A_NAME = r"[^\W_]+(_[^\W_]+)*"
+"""Names with indices. Of any other name, such as ``x_``, the underscores are letters."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from ..graph import Node
 from .page import Page
-from .style import ATOM, CALL, POWER, PREFIX, PRODUCT, Piece, Style
+from .style import ATOM, CALL, PARTS_OF_A_NAME, POWER, PREFIX, PRODUCT, Piece, Style
 
 __all__ = ["TEXT", "node_text", "shown_name", "subscript"]
 
@@ -43,11 +43,15 @@ def shown_name(name: str) -> str:
     ['W₁', 'λ', 'x_train', 'logits', '𝚺']
     """
     if not re.fullmatch(r"\w+", name):
-        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name) or '""'
     if name in _UNMISTAKABLE:
         return _UNMISTAKABLE[name]
+    if not re.fullmatch(PARTS_OF_A_NAME, name):  # SymPy drops underscores: x_ is not x
+        return name
     pretty = str(pretty_symbol(name))
     indices = len(pretty) - len(pretty.rstrip(_MARKS))
+    if " " in pretty:  # W_1_2: two indices with a gap would read as two factors
+        return name
     if "_" in pretty and len(pretty.partition("_")[0]) > 1:
         return name
     return name if indices > 3 or pretty in _TAKEN else pretty
