@@ -116,7 +116,14 @@ def compared(
     ------
     GradientMismatch
         Names the rule and the formula that differ.
+    InvalidArgument
+        The loss is not finite at the values.
     """
+    if not np.isfinite(run.value(derivation.loss_node, derivation.loss_node)):
+        raise InvalidArgument(
+            "explain: the loss is not finite at these values, so it has no differences there; "
+            "give other values, or leave out check=True"
+        )
     found: list[tuple[float, bool] | None] = []
     for row, formula in zip(rows, formulas, strict=True):
         if row.kind not in ("path", "rule", "joined", "start"):

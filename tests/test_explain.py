@@ -317,6 +317,13 @@ def test_a_wrong_rule_is_named(broken):
     assert "finite" not in d.explain(W1)
 
 
+def test_a_loss_that_is_no_number_has_nothing_to_compare():
+    d = sd.derive(sp.log(a), a)
+    with pytest.raises(sd.InvalidArgument, match="not finite at these values"):
+        d.explain(a, {a: -1.0}, check=True)
+    assert np.isnan(d.explain(a, {a: -1.0}).lines[1].value)
+
+
 @pytest.mark.parametrize(("place", "slope"), [(0.0, 0.0), (0.5, 1.0)])
 def test_kinks_are_said(place, slope):
     explanation = sd.derive(sd.relu(a), a).explain(a, {a: place}, check=True)
