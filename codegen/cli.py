@@ -311,11 +311,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"symdiff: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # who reads has seen enough; nothing is to be written at exit, either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+        return 1
+    except OSError as error:  # such as a full disk
+        _discard_output()
+        print(f"symdiff: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _let_print(stream: Any) -> None:

@@ -381,6 +381,18 @@ def test_who_reads_may_stop(tmp_path):
     process.wait()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_said_in_a_line(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "codegen", *SQUARES], cwd=tmp_path, env=environment,
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert run.returncode == 1
+    assert re.fullmatch(r"symdiff: .*No space left on device\n", run.stderr)
+
+
 # --- demo --------------------------------------------------------------------------------
 
 

@@ -194,6 +194,8 @@ def test_a_missing_directory_is_an_error_that_names_it(tmp_path):
         derivation.report(tmp_path)
     with pytest.raises(sd.SymdiffError):
         derivation.report(str(tmp_path / "nowhere" / "page.html"))
+    with pytest.raises(sd.InvalidType, match="got None"):
+        derivation.report(None)
 
 
 def test_a_file_is_replaced_in_one_piece(tmp_path, monkeypatch):

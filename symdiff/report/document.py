@@ -10,7 +10,7 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
-from ..errors import SymdiffError
+from ..errors import InvalidType, SymdiffError
 from .blocks import Block, Markup, html
 
 __all__ = ["WriteError", "document", "policy", "resource", "section", "write_page"]
@@ -70,7 +70,10 @@ def section(block: Block) -> Markup:
 
 def write_page(path: str | Path, page: str) -> Path:
     """Write a page beside its place, then move it there."""
-    target = Path(path)
+    try:
+        target = Path(path)
+    except TypeError:
+        raise InvalidType(f"the name of a file is a string or a path, got {path!r}") from None
     if target.is_dir():
         raise WriteError(f"{target} is a directory: give the name of a file, such as page.html")
     if not target.parent.is_dir():
