@@ -154,7 +154,8 @@ def unify(
     described = f"{symbol} has shape {text(tuple(shape))}"
     if len(shape) != len(actual):
         raise BindingError(
-            f"{described}, got an array with {len(actual)} axes, shape {actual}; "
+            f"{described}, got an array of shape {actual}, with {len(actual)} "
+            f"{'axis' if len(actual) == 1 else 'axes'}; "
             f"{_remedy(shape, actual)}"
         )
     for axis, (size, value) in enumerate(zip(shape, actual, strict=True)):

@@ -23,7 +23,11 @@ DATA = np.arange(6.0).reshape(2, 3)
         (p + q, {p: 1}, "no value for q"),
         (X @ w, {X: DATA}, "no value for w"),
         (p, {sp.Symbol("p", positive=True): 1}, r"no value for p; a different symbol of the same"),
-        (X, {X: np.ones(3)}, r"X has shape \(n, 3\), got an array with 1 axes.*array\[:, None\]"),
+        (
+            X,
+            {X: np.ones(3)},
+            r"X has shape \(n, 3\), got .* shape \(3,\), with 1 axis; .*array\[:, None\]",
+        ),
         (y, {y: np.ones((4, 1))}, r"y has shape \(n,\).*array\[:, 0\]"),
         (X, {X: np.ones((2, 4))}, r"X has shape \(n, 3\), got an array of shape \(2, 4\): axis 1"),
         (X @ w - y, {X: DATA, w: np.ones(3), y: np.ones(5)}, r"n = 5, but X gave n = 2"),
