@@ -333,3 +333,14 @@ def test_latex_of_sizes_and_transposed_convolutions_is_plain_ascii():
     derivation = sd.derive(sd.sum(maps**2) + sd.sum(image[:, :, 1:, 1:]), [image, kernel])
     assert derivation.latex().isascii()
     assert r"\operatorname{conv}^{\top}" in derivation.latex()
+
+
+@pytest.mark.parametrize(
+    ("name", "latex"),
+    [
+        ("α", r"\alpha"), ("λ1", r"\lambda _{1}"), ("δA", r"\mathrm{\delta A}"),
+        ("x2y3", r"\mathrm{x2y3}"), ("é", r"\text{é}"), ("日本", r"\text{日本}"),
+    ],
+)  # fmt: skip
+def test_latex_takes_other_letters_as_text_only(name, latex):
+    assert name_latex(name) == latex

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import sympy as sp
+from sympy.printing.pretty.pretty_symbology import greek_unicode
 
 from ..bridge import to_graph
 from ..graph import Node, leaves
@@ -21,6 +22,9 @@ _SPECIAL = {
     "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "×": r"$\times$",
 }  # fmt: skip
+
+_GREEK = {c: sp.latex(sp.Symbol(title)) + " " for title, c in greek_unicode.items()}
+"""Greek letters as they are typed, in LaTeX."""
 
 
 def escaped(text: str) -> str:
@@ -41,8 +45,10 @@ def name_latex(name: str) -> str:
         return rf"\text{{{escaped(name)}}}"
     # SymPy puts a space between two indices, which LaTeX does not show: W_1_2 is not W12
     written = sp.latex(sp.Symbol(name)).replace(" ", r" \, ")
-    word = re.match(r"[^\W\d_]{2,}", written)
-    return rf"\mathrm{{{word[0]}}}{written[word.end() :]}" if word else written
+    word = re.match(r"[^\W_]{2,}", written)
+    written = rf"\mathrm{{{word[0]}}}{written[word.end() :]}" if word else written
+    written = "".join(_GREEK.get(c, c) for c in written).rstrip()
+    return written if written.isascii() else rf"\text{{{escaped(name)}}}"
 
 
 class LatexStyle(Style):
