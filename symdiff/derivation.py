@@ -117,6 +117,8 @@ class Derivation:
         )
         roots = [self.loss_node, *self.gradient_nodes.values()]
         self._given = Given.of(roots, named[: len(given)], named[len(given) :])
+        used = set(self._given.titles.values())
+        self.names = {title: e for title, e in self.names.items() if title in used}
 
     def __reduce__(self) -> tuple[Any, ...]:
         ordered = self.reordering and (self.reordering.rows, self.reordering.sizes)

@@ -19,7 +19,7 @@ from .bridge import to_graph
 from .errors import InvalidArgument, InvalidType, SymdiffError
 from .expressions import TensorExpression
 from .graph import Node
-from .language import as_number
+from .language import as_expression, as_number
 
 __all__ = ["Named", "given_names", "name", "variables_of_caller"]
 
@@ -79,6 +79,11 @@ def name(title: str, expression: Any) -> Any:
     expression : sympy.Expr
         A symbol has a name already and is returned as it is.
 
+    Raises
+    ------
+    InvalidType
+        For SymPy's matrix expressions, which would be tensors from then on.
+
     Examples
     --------
     >>> import symdiff as sd
@@ -100,6 +105,11 @@ def name(title: str, expression: Any) -> Any:
         raise InvalidType(f"name: the first argument is the name, a string, got {title!r}")
     if not title.strip():
         raise InvalidArgument("name: a name has at least one letter")
+    if isinstance(expression, (sp.MatrixExpr, sp.MatrixBase)):
+        raise InvalidType(
+            f"name: {title!r} is to be a SymPy matrix expression, whose * is the matrix product; "
+            "keep it and give its name to derive: sd.derive(loss, wrt, names={name: expression})"
+        )
     inner = as_number(expression)
     return inner if isinstance(inner, sp.Symbol) else Named(inner, Str(title))
 
@@ -153,6 +163,6 @@ def _has_parts(title: str, value: Any) -> bool:
     if not written or not isinstance(value, sp.Expr) or value.is_Atom:
         return False
     try:
-        return bool(to_graph(value).inputs)
+        return bool(to_graph(as_expression(value)).inputs)
     except SymdiffError:  # an expression that has nothing to do with a loss
         return False

@@ -128,3 +128,20 @@ def test_a_named_scalar_is_a_number_and_a_function_where_it_can_be():
     assert float(part.subs(a, 2)) == 5.0
     assert sd.name("part", a).subs(a, 2) == 2
     assert part.xreplace({a: sp.Integer(1)}) == 2
+
+
+def test_a_derivation_keeps_the_names_that_it_uses():
+    hidden = sd.sigmoid(X @ W1 + b1)
+    elsewhere = sd.sum(W2) + a  # noqa: F841
+    derivation = sd.derive(sd.mean((hidden @ W2 - y) ** 2), [W1, W2])
+    assert "hidden" in derivation.names and "elsewhere" not in derivation.names
+
+
+def test_matrix_expressions_are_named_where_they_stay_what_they_are():
+    G, v = sp.MatrixSymbol("G", 3, 3), sp.MatrixSymbol("v", 3, 1)
+    product = G * v
+    with pytest.raises(sd.InvalidType, match="names="):
+        sd.name("P", product)
+    loss = sd.sum(sd.tanh(product) ** 2)
+    assert "P = Gv" in str(sd.derive(loss, G, names={"P": product}))
+    assert "product = Gv" in str(sd.derive(loss, G))

@@ -23,6 +23,7 @@ C = sd.tensor("C", "d", "n")
 a, b, x = (sd.tensor(n, "d") for n in "abx")
 y = sd.tensor("y", "n")
 K = sd.tensor("K", "n", 2, 3, 4)
+F = sd.tensor("F", 4, 2, 2, 2)
 column = sd.tensor("u", "d", 1)
 s, t = sp.symbols("s t", positive=True)
 d = apply("size", attributes=(Size("d"),))
@@ -37,6 +38,7 @@ VALUES = {
     x: RNG.uniform(0.5, 2.0, 3),
     y: RNG.normal(size=5),
     K: RNG.normal(size=(5, 2, 3, 4)),
+    F: RNG.normal(size=(4, 2, 2, 2)),
     column: RNG.normal(size=(3, 1)),
     s: 0.7,
     t: 1.3,
@@ -111,6 +113,13 @@ CASES = {
         op("matmul", constant("n"), X),
         op("matmul", constant("d"), turned(X)),
     ],
+    "conv(x, 2 k) = 2 conv(x, k)": [
+        op("convolve", K, times(number(3), g(F)), attributes=((1, 1),)),
+        op("convolve", op("divide", K, d), F, attributes=((1, 1),)),
+
+        op("reshape", times(number(2), g(x)), attributes=((*x.shape, 1),)),
+        turned(op("divide", op("negative", op("tanh", A)), d)),
+    ],
     "x x = x²": [
         times(g(x), g(x)),
         powers,
@@ -135,6 +144,8 @@ CASES = {
         op("subtract", op("matmul", A, B), op("matmul", A, A)),
         op("add", op("matmul", A, outer), op("negative", op("matmul", B, outer))),
         op("add", op("matmul", outer, A), op("matmul", outer, B)),
+        op("add", turned(op("subtract", product, A)),
+           op("subtract", op("matmul", turned(B), turned(A)), turned(A))),
         op("subtract", op("divide", x, d), op("divide", b, times(d, d))),
         op("add", times(g(s), op("matmul", A, x)), times(op("matmul", B, x), g(s))),
     ],
@@ -303,9 +314,10 @@ def test_classic_gradients_as_sympy_expressions():
 
 def test_matrix_symbols_read_the_same():
     n = sp.Symbol("n", integer=True, positive=True)
-    G, v = sp.MatrixSymbol("G", n, n), sp.MatrixSymbol("v", n, 1)
+    G, v, u = sp.MatrixSymbol("G", n, n), *(sp.MatrixSymbol(c, n, 1) for c in "vu")
     for loss, wrt, text in [
         (v.T * G * v, v, "(G + Gᵀ)v"),
+        ((G * v - u).T * (G * v - u), v, "2Gᵀ(Gv − u)"),
         (sp.log(sp.Determinant(G)), G, "G⁻ᵀ"),
         (sp.Trace(G.I), G, "−G⁻ᵀG⁻ᵀ"),
     ]:

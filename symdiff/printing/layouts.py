@@ -65,10 +65,10 @@ def _sqrt(page: Page, node: Node) -> Piece:
 
 def _square_sum(page: Page, node: Node) -> Node | None:
     """``x`` where the node is ``sum(x**2)`` over all axes."""
-    if node.operation != "sum":
+    if node.operation != "sum" or _axes(node) is not None:
         return None
-    (square,) = node.inputs
-    if len(node.attributes[0]) != square.rank or not page.opens(square):
+    square = _summed(page, node)
+    if not page.opens(square):
         return None
     if square.operation == "power" and square.inputs[1].is_number(2):
         return square.inputs[0] if square.inputs[0].shape == square.shape else None
@@ -177,8 +177,16 @@ def _sum(page: Page, node: Node) -> Piece:
     if page.opens(node.inputs[0]) and _is_diagonal(node.inputs[0]) and not node.rank:
         return _named_call(page, "tr", node.inputs[0].inputs[0])
     operator = page.style.operator("sum", _axes(node))
-    inner = page.inside(node.inputs[0], PREFIX)
+    inner = page.inside(_summed(page, node), PREFIX)
     return Piece(f"{operator} {inner.text}", PREFIX, short=False)
+
+
+def _summed(page: Page, node: Node) -> Node:
+    """What a sum adds up: of a sum over all axes of sums, the terms of these."""
+    (x,) = node.inputs
+    while _axes(node) is None and x.operation == "sum" and page.opens(x):
+        (x,) = x.inputs
+    return x
 
 
 def _is_diagonal(node: Node) -> bool:
@@ -219,7 +227,9 @@ def _along(page: Page, node: Node) -> Piece:
 
 def _reshape(page: Page, node: Node) -> Piece:
     (x,) = node.inputs
-    if not x.rank:
+    while not node.rank and page.opens(x) and (x.operation == "reshape" or _is_diagonal(x)):
+        x = x.inputs[0]  # the one element
+    if not x.rank or not node.rank:
         return page.piece(x)
     kept = x.operation in _REDUCED and reduce_shape(x.inputs[0].shape, x.attributes[0], True)
     if page.opens(x) and node.shape == kept:  # where it is spelled out, axes keep their places

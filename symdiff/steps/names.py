@@ -205,7 +205,7 @@ def _layer_indices(layers: Sequence[Node], titles: Mapping[Node, str]) -> dict[N
     if len(layers) < 2:
         return {}
     found = {n: _LAYER.fullmatch(titles.get(n, "")) for n in layers}
-    indices = {n: match[1] for n, match in found.items() if match is not None}
+    indices = {n: match[1] or match[2] for n, match in found.items() if match is not None}
     lettered = any(not index.isdecimal() for index in indices.values())
     numbers = (str(i) for i in count(1))
     free = (number for number in numbers if number not in indices.values())
@@ -216,7 +216,7 @@ def _layer_indices(layers: Sequence[Node], titles: Mapping[Node, str]) -> dict[N
     return dict(sorted(indices.items(), key=lambda pair: order[pair[0]]))
 
 
-_LAYER = re.compile("[A-Za-z]_?([0-9]{1,2}|[A-Za-z])")
+_LAYER = re.compile("[A-Za-z](?:_?([0-9]{1,2})|_([A-Za-z]))")
 
 
 def _numbered(

@@ -110,7 +110,6 @@ def brief(node: Node) -> bool:
             count += 1
         else:
             pending.extend(p for p, _ in parts)
-            count += len(parts) == 1
     return count <= BRIEF
 
 

@@ -15,7 +15,7 @@ from ..graph import Node, apply, walk
 from ..rules import is_a, same_shape
 from ..structural import reshape, swap_last
 from .chains import chain_of, is_transpose, matrix_outer, product, turned
-from .monomials import Monomial, monomial
+from .monomials import Monomial, monomial, without_constant
 from .sums import collect
 
 __all__ = ["TEXTBOOK", "Form"]
@@ -126,6 +126,31 @@ def _scalar_from_solution(node: Node, known: Known) -> Node | None:
     return chain.scale.node(apply("solve", a, chain.node()))
 
 
+_LINEAR = {
+    **dict.fromkeys(["reshape", "transpose", "index", "index_add", "windows", "overlap_add"], 1),
+    **dict.fromkeys(["convolve", "convolve_transposed", "convolve_kernel"], 2),
+}
+"""Operations that are linear in their first operand, or in each of the first two."""
+
+
+def _constant_from_linear(node: Node, known: Known) -> Node | None:
+    """``(2 x)[:, None]`` as ``2 x[:, None]``, ``conv(x, k/n)`` as ``conv(x, k)/n``."""
+    for position in range(_LINEAR[node.operation]):
+        x = node.inputs[position]
+        rest = without_constant(x)
+        if rest is x or not rest.rank or x in known.loss or rest.shape != x.shape:
+            continue
+        parts = monomial(x, {*known.steps, rest})
+        if parts is None or parts.powers.get(rest) != 1:
+            continue
+        if any(base.rank for base in parts.powers if base is not rest):
+            continue
+        del parts.powers[rest]
+        inputs = (*node.inputs[:position], rest, *node.inputs[position + 1 :])
+        return parts.node(apply(node.operation, *inputs, attributes=node.attributes))
+    return None
+
+
 def _powers(node: Node, known: Known) -> Node | None:
     """``x² x / (2 x)⁴`` with one power of each base, in one order however it came about."""
     if node.dtype == "bool":
@@ -234,6 +259,7 @@ TEXTBOOK: list[Form] = [
     Form("A⁻¹(c x) = c A⁻¹ x", ("solve",), _scalar_from_solution),
     Form("A [c] = c A", ("matmul",), _one_by_one),
     Form("A (c 𝟏) = c Σ A", ("matmul",), _product_with_ones),
+    Form("conv(x, 2 k) = 2 conv(x, k)", tuple(_LINEAR), _constant_from_linear),
     Form("x x = x²", ("multiply", "divide"), _powers),
     Form("Σ c x = c Σ x", ("sum",), _scalar_from_sum),
     Form("Σ Σ x = Σ x", ("sum",), _sum_of_sum),

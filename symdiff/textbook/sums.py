@@ -9,8 +9,8 @@ import sympy as sp
 
 from ..graph import Node, number
 from ..rules import same_shape
-from ..structural import signed_sum
-from .chains import Factor, chain_of, product, turned
+from ..structural import signed_sum, swap_last
+from .chains import Factor, chain_of, is_transpose, product, turned
 from .monomials import Monomial, monomial
 
 __all__ = ["collect"]
@@ -46,7 +46,21 @@ def collect(node: Node, loss: Container[Node], steps: Container[Node]) -> Node |
 
     Products of the ``loss`` are opened where they are brief; of ``steps``, no elementwise ones are.
     """
-    signed = _terms(node, steps)
+    found = _collected(node, _terms(node, steps), loss, steps)
+    if found is None and any(is_transpose(i) for i in node.inputs):
+        # the loss may hold a sum and its transpose, as (Xw − y)ᵀ(Xw − y) does
+        found = _collected(node, _terms(node, ()), loss, steps, halved=True)
+    return found
+
+
+def _collected(
+    node: Node,
+    signed: list[tuple[int, Node]] | None,
+    loss: Container[Node],
+    steps: Container[Node],
+    halved: bool = False,
+) -> Node | None:
+    """The sum of terms joined; None where nothing is, or not so many that half of them are left."""
     if signed is None:
         return None
     terms = []
@@ -56,6 +70,8 @@ def collect(node: Node, loss: Container[Node], steps: Container[Node]) -> Node |
             return None
         terms.append(term.times(sign))
     joined = _like_terms(terms)
+    if halved and 2 * len(joined) > len(terms):
+        return None
     shorter = _common_factor(joined, -1) or _common_factor(joined, 0)
     while shorter is not None:
         joined = shorter
@@ -92,21 +108,26 @@ def _quotient(a: sp.Expr, b: sp.Expr) -> sp.Expr:
 
 
 def _terms(root: Node, kept: Container[Node]) -> list[tuple[int, Node]] | None:
-    """The terms of a sum with their signs."""
+    """The terms of a sum with their signs; transposed sums are opened where sums are."""
     result: list[tuple[int, Node]] = []
-    stack = [(1, root)]
+    stack = [(1, root, False)]
     while stack:
-        sign, node = stack.pop()
-        opened = node is root or (node not in kept and node.shape == root.shape)
+        sign, node, flipped = stack.pop()
+        inner = node.inputs[0] if is_transpose(node) else node
+        if inner is not node and inner not in kept and inner.operation in ("add", "subtract"):
+            node, flipped = inner, not flipped
+        shape = root.shape[::-1] if flipped else root.shape
+        opened = node is root or (node not in kept and node.shape == shape)
         if opened and node.operation == "add":
-            stack.extend((sign, i) for i in reversed(node.inputs))
+            stack.extend((sign, i, flipped) for i in reversed(node.inputs))
         elif opened and node.operation == "subtract":
-            stack.extend([(-sign, node.inputs[1]), (sign, node.inputs[0])])
+            first, second = node.inputs
+            stack.extend([(-sign, second, flipped), (sign, first, flipped)])
         elif opened and node.operation == "negative":
-            stack.append((-sign, node.inputs[0]))
+            stack.append((-sign, node.inputs[0], flipped))
         else:
-            result.append((sign, node))
-        if len(result) + len(stack) > MOST:
+            result.append((sign, swap_last(node) if flipped else node))
+        if len(result) + len(stack) > MOST or (flipped and node.rank != 2):
             return None
     return result
 
