@@ -17,7 +17,13 @@ from sympy.core.sympify import _sympify as strictly  # never runs text
 from . import recurrence
 from .binding import is_symbol, symbol_of
 from .bridge import describe, instantiate, to_graph, to_sympy
-from .errors import InvalidArgument, InvalidType, ShapeError, UnsupportedOperation
+from .errors import (
+    InvalidArgument,
+    InvalidType,
+    ShapeError,
+    SymdiffError,
+    UnsupportedOperation,
+)
 from .graph import OPERATIONS, Node, apply, leaves, number, walk
 from .rewrite import ALGEBRA, Applied, Rewriter, stabilise
 from .shapes import broadcast
@@ -291,8 +297,13 @@ def loss_nodes(loss: Any, parts: Sequence[Node] = (), applied: Applied | None = 
         )
     symbols = set(leaves([root]))
     kept = [p if symbols.issuperset(leaves([p])) else number(0) for p in parts]
-    below = stabilise([root], applied)
-    return [*below, *stabilise(kept, context=leaves([root]))] if kept else below
+    rewritten = stabilise([root], applied)
+    try:
+        return [*rewritten, *stabilise(kept, context=leaves([root]))]
+    except SymdiffError:  # of something that shares symbols with the loss, and is no part of it
+        inside = set(walk([root]))
+        kept = [p if p in inside else number(0) for p in kept]
+        return [*rewritten, *stabilise(kept, context=leaves([root]))]
 
 
 def parameter_nodes(wrt: Any, roots: Sequence[Node] = ()) -> tuple[list[Node], bool]:

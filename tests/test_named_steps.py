@@ -145,3 +145,17 @@ def test_matrix_expressions_are_named_where_they_stay_what_they_are():
     loss = sd.sum(sd.tanh(product) ** 2)
     assert "P = Gv" in str(sd.derive(loss, G, names={"P": product}))
     assert "product = Gv" in str(sd.derive(loss, G))
+
+
+def test_a_variable_that_cannot_be_read_does_not_matter(monkeypatch):
+    hidden = sd.sigmoid(X @ W1 + b1)
+    broken = sd.tanh(hidden @ W2) * y  # noqa: F841
+    original = sd.gradient.__globals__["stabilise"]
+
+    def refusing(roots, applied=None, context=()):
+        if to_graph(broken) in roots:
+            raise sd.ShapeError("two shapes of one symbol")
+        return original(roots, applied, context)
+
+    monkeypatch.setitem(sd.gradient.__globals__, "stabilise", refusing)
+    assert "hidden" in steps(sd.derive(sd.mean((hidden @ W2 - y) ** 2), [W1, W2]))
