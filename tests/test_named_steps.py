@@ -149,7 +149,7 @@ def test_matrix_expressions_are_named_where_they_stay_what_they_are():
 
 def test_a_variable_that_cannot_be_read_does_not_matter(monkeypatch):
     hidden = sd.sigmoid(X @ W1 + b1)
-    broken = sd.tanh(hidden @ W2) * y  # noqa: F841
+    broken = sd.tanh(hidden @ W2) * y
     original = sd.gradient.__globals__["stabilise"]
 
     def refusing(roots, applied=None, context=()):
