@@ -398,7 +398,7 @@ def test_a_full_disk_is_said_in_a_line(tmp_path):
 
 def test_demo_shows_the_formulas_and_learns(shell):
     status, text, _ = shell("demo")
-    assert status == 0 and "∂L/∂W = Xᵀδ₁" in text
+    assert status == 0 and "∂L/∂W = 1/n · Xᵀδ₁" in text
     first, last = map(float, re.search(r"loss +(\S+) at first, (\S+) at last", text).groups())
     assert last < first / 10
     assert float(re.search(r"(\S+)% of 2000 other points", text)[1]) > 90

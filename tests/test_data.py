@@ -215,7 +215,7 @@ def test_zero_sizes_and_numbers_without_axes(model):
 WRONG = {
     "sizes disagree": ({X: BASE, y: np.zeros(5)}, "y.*n = 5.*X gave n = 4"),
     "a fixed size": ({X: np.zeros((4, 2)), y: np.zeros(4)}, "X.*axis 1 must be 3"),
-    "too few axes": ({X: np.zeros(4), y: np.zeros(4)}, "X.*1 axes"),
+    "too few axes": ({X: np.zeros(4), y: np.zeros(4)}, "X.*1 axis"),
     "too many axes": ({X: BASE, y: np.zeros((4, 1))}, "y.*2 axes.*drop the last axis"),
     "missing": ({X: BASE}, "no value for y"),
     "surplus": ({X: BASE, y: np.zeros(4), u: 1.0}, "not contain u.*surplus"),
