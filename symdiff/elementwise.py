@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.core.basic import Basic
+from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
 
 from . import functions as fn
@@ -146,8 +148,12 @@ def _where_partial(position: int, *arguments: sp.Expr) -> sp.Expr:
 def _where_body(condition: sp.Expr, yes: sp.Expr, no: sp.Expr) -> sp.Expr:
     if any(isinstance(e, Boolean) and not isinstance(e, sp.Expr) for e in (yes, no)):
         return sp.ITE(*map(as_condition, (condition, yes, no)))
-    rest = no.args if isinstance(no, Piecewise) else ((no, True),)
-    return Piecewise((yes, as_condition(condition)), *rest, evaluate=False)
+    rest = no.args if isinstance(no, Piecewise) else (ExprCondPair(no, True),)
+    condition = as_condition(condition)
+    if condition.has(Piecewise):  # which SymPy would move to the outside, if need be for ever
+        chosen = sp.Tuple.__new__(ExprCondPair, yes, condition)
+        return Basic.__new__(Piecewise, chosen, *rest)
+    return Piecewise((yes, condition), *rest, evaluate=False)
 
 
 def as_condition(expression: Any) -> Any:

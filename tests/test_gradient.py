@@ -317,3 +317,13 @@ def test_second_order_of_a_network():
     values = {h: rng.normal(size=(5, 4))} | {p: rng.normal(size=p.shape) for p in parameters}
     first = sd.gradient(loss, parameters[0])
     check(sd.sum(first * rng.normal(size=(4, 4))), parameters, values, rtol=1e-6, atol=1e-7)
+
+
+def test_a_choice_inside_the_condition_of_a_choice():
+    """SymPy's Piecewise would fold them into each other without end."""
+    p = sd.tensor("p", 2, 3)
+    z = sd.where(p > 0.1, p, sd.sin(p))
+    loss = sd.sum(sd.max(p + z, axis=0))
+    values = {p: np.linspace(-1, 1, 6).reshape(2, 3)}
+    got = sd.evaluate(sd.gradient(loss, p), values)
+    np.testing.assert_allclose(got, [[0, 0, 0], [2, 2, 2]], rtol=1e-12)
