@@ -227,11 +227,28 @@ class StepFunction(Basic):
         return Body(tuple(map(to_graph, parameters.args)), tuple(map(to_graph, results.args)))
 
 
-class Structural(TensorExpression):
-    """Base of structural expressions: ``args`` are the operands and a tuple of attributes."""
+class Composite(TensorExpression):
+    """An expression of symdiff's own that is made of others: ``func(*args)`` makes it again."""
 
     __slots__ = ("_node",)
     is_commutative = True
+    _node: Node
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.args
+
+    def __getstate__(self) -> None:
+        return None
+
+    def doit(self, **hints: Any) -> Any:
+        """Nothing is left to be done."""
+        return self
+
+
+class Structural(Composite):
+    """Base of structural expressions: ``args`` are the operands and a tuple of attributes."""
+
+    __slots__ = ()
     operation = ""
 
     def __new__(cls, *args: Any) -> Structural:
@@ -255,16 +272,6 @@ class Structural(TensorExpression):
     def operands(self) -> tuple[Any, ...]:
         """The arguments without the attributes."""
         return self.args[:-1]
-
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return self.args
-
-    def __getstate__(self) -> None:
-        return None
-
-    def doit(self, **hints: Any) -> Any:
-        """Nothing is left to be done."""
-        return self
 
     def has(self, *patterns: Any) -> bool:
         """Whether a part is of a kind; choices are not seen.

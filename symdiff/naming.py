@@ -17,19 +17,17 @@ from sympy.printing.precedence import precedence
 
 from .bridge import to_graph
 from .errors import InvalidArgument, InvalidType, SymdiffError
-from .expressions import TensorExpression
+from .expressions import Composite
 from .graph import Node
 from .language import as_expression, as_number
 
 __all__ = ["Named", "given_names", "name", "variables_of_caller"]
 
 
-class Named(TensorExpression):
+class Named(Composite):
     """An expression with a name; made by :func:`name`."""
 
-    __slots__ = ("_node",)
-    is_commutative = True
-    _node: Node
+    __slots__ = ()
 
     def __new__(cls, expression: Any, title: Any) -> Any:
         """Build from the expression and the name, as ``func(*args)`` does.
@@ -46,16 +44,6 @@ class Named(TensorExpression):
     def precedence(self) -> int:
         """How tightly its text binds, for SymPy's printers."""
         return int(precedence(self.args[0]))
-
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return self.args
-
-    def __getstate__(self) -> None:
-        return None
-
-    def doit(self, **hints: Any) -> Any:
-        """Nothing is left to be done."""
-        return self
 
     def _eval_derivative(self, symbol: sp.Symbol) -> Any:
         return self.args[0].diff(symbol)

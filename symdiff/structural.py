@@ -240,6 +240,17 @@ def _norm_adjoint(node: Node, g: Node) -> list[Node]:
     return [multiply(expand_reduced(g, node), direction)]
 
 
+def guarded_norm(node: Node) -> tuple[Node, Node] | None:
+    """``(‖x‖, x)`` where the node is what the derivative of a norm divides by: 1 at the origin."""
+    if node.operation != "where" or not node.inputs[2].is_number(1):
+        return None
+    condition, length, _ = node.inputs
+    norm = length.inputs[0] if length.operation == "reshape" else length
+    if condition.operation != "less" or condition.inputs[1] is not length:
+        return None
+    return (length, norm.inputs[0]) if norm.operation == "norm" else None
+
+
 # --- products --------------------------------------------------------------------------
 
 

@@ -158,9 +158,8 @@ class Notation:
             for name, before, after in reordering.applied
             if max(page.size(before, own=True), page.size(after, own=True)) <= LONGEST
         ]
-        remarks = list(dict.fromkeys(remarks))
-        shown = remarks
-        if len(remarks) < len(reordering.applied) or len(remarks) > MOST_MOVES:
-            shown = remarks[:MOST_MOVES]
-            return Section(title, (), tuple(shown), len(reordering.applied) - len(shown))
-        return Section(title, (), tuple(shown))
+        shown = tuple(dict.fromkeys(remarks))
+        if len(shown) == len(reordering.applied) <= MOST_MOVES:
+            return Section(title, remarks=shown)
+        shown = shown[:MOST_MOVES]
+        return Section(title, remarks=shown, more=len(reordering.applied) - len(shown))

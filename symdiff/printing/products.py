@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from ..graph import Node
-from ..structural import reshape
+from ..structural import guarded_norm, reshape
 from ..textbook.chains import vector_of
 from .matrices import transposed
 from .style import ATOM, CALL, JUXTAPOSED, POWER, PREFIX, PRODUCT, SUM, Piece
@@ -133,7 +133,7 @@ def _factors(page: Page, root: Node) -> _Factors:
 def _drop_guards(page: Page, factors: _Factors) -> None:
     """``x/‖x‖`` for the unit vector, which is 0 where x is."""
     for _, node in list(factors.below):
-        length = _guarded_norm(node)
+        length = guarded_norm(node)
         if length is None or not any(n is length[1] for _, n in factors.above):
             continue
         exponent = 0
@@ -155,17 +155,6 @@ def _exponent(node: Node, base: Node) -> int:
         return 0
     value = node.inputs[1].attributes[0]
     return int(value) if value.is_Integer else 0
-
-
-def _guarded_norm(node: Node) -> tuple[Node, Node] | None:
-    """``(‖x‖, x)`` where the node is ``where(‖x‖ > 0, ‖x‖, 1)``."""
-    if node.operation != "where" or not node.inputs[2].is_number(1):
-        return None
-    condition, length, _ = node.inputs
-    norm = length.inputs[0] if length.operation == "reshape" else length
-    if condition.operation != "less" or condition.inputs[1] is not length:
-        return None
-    return (length, norm.inputs[0]) if norm.operation == "norm" else None
 
 
 def _is_negated_vector(page: Page, node: Node) -> bool:

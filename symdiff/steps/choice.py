@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from ..graph import Node, apply, consumers, number, walk
 from ..printing.infix import new_axes
 from ..printing.layouts import is_log_softmax, is_softmax, shown_inputs
-from ..textbook.monomials import is_short_scalar, without_constant
+from ..textbook.monomials import constant_step, is_short_scalar, without_constant
 
 __all__ = ["ACTIVATIONS", "AFFINE", "Choice"]
 
@@ -37,29 +37,16 @@ AFFINE = {"add", "subtract", "negative"}
 _ARITHMETIC = {*AFFINE, "multiply", "divide"}
 
 
-def without_constants(node: Node, constant: set[Node]) -> list[tuple[Node, Node]]:
+def without_constants(node: Node) -> list[tuple[Node, Node]]:
     """``(factor, rest)`` with ``node = factor * rest``: nothing, one, then more taken out."""
     factor = number(1)
     result = [(factor, node)]
-    while (step := _one_constant(node, constant)) is not None:
-        operation, scalar, node = step
-        scale = (factor,) if scalar is None else (factor, scalar)
+    while (step := constant_step(node)) is not None:
+        operation, constant, node = step
+        scale = (factor,) if constant is None else (factor, constant)
         factor = apply(operation, *scale)
         result.append((factor, node))
     return result
-
-
-def _one_constant(node: Node, constant: set[Node]) -> tuple[str, Node | None, Node] | None:
-    if node.operation == "negative":
-        return "negative", None, node.inputs[0]
-    if node.operation not in ("multiply", "divide"):
-        return None
-    a, b = node.inputs
-    if b in constant and not b.rank and a.shape == node.shape:
-        return node.operation, b, a
-    if node.operation == "multiply" and a in constant and not a.rank and b.shape == node.shape:
-        return node.operation, a, b
-    return None
 
 
 class Choice:
@@ -83,7 +70,7 @@ class Choice:
         self.cores: dict[Node, list[tuple[Node, Node]]] = {
             node: [
                 (factor, core)
-                for factor, core in without_constants(adjoint, self.constant)
+                for factor, core in without_constants(adjoint)
                 if core in self.users and core not in self.is_forward
             ]
             for node, adjoint in adjoints.items()

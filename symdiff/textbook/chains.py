@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from ..graph import Node, apply
-from ..structural import matmul, outer, swap_last
+from ..structural import guarded_norm, matmul, outer, swap_last
 from .monomials import Monomial, monomial
 
 __all__ = ["Chain", "Factor", "chain_of", "matrix_outer", "vector_of"]
@@ -92,7 +92,7 @@ def _scaled(node: Node) -> tuple[Node, str, Node] | None:
     if node.operation not in ("multiply", "divide"):
         return None
     a, b = node.inputs
-    if b.operation == "where":  # a length that is not 0: it stays with its vector
+    if guarded_norm(b) is not None:  # it stays with its vector
         return None
     if not b.rank and a.shape == node.shape:
         return b, node.operation, a

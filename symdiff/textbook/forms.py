@@ -207,20 +207,11 @@ def _sum_of_sum(node: Node, known: Known) -> Node | None:
 def _sum_without_axes(node: Node, known: Known) -> Node | None:
     """A sum that keeps axes of size 1, which are dropped at once, never has them."""
     (x,) = node.inputs
-    while is_a(x, "sum") and x not in known.loss and x.attributes[1]:
-        axes = x.attributes[0]
-        y = x.inputs[0]
-        if is_a(y, "sum") and y not in known.loss and not y.attributes[1]:
-            left = [a for a in range(y.inputs[0].rank) if a not in y.attributes[0]]
-            both = tuple(sorted((*(left[a] for a in axes), *y.attributes[0])))
-            total = apply("sum", y.inputs[0], attributes=(both, False))
-        else:
-            total = apply("sum", y, attributes=(axes, False))
-        ones = [d for d in node.shape if d != 1]
-        if [d for d in total.shape if d != 1] != ones:
-            return None
-        return reshape(total, node.shape)
-    return None
+    if not is_a(x, "sum") or x in known.loss or not x.attributes[1]:
+        return None
+    total = apply("sum", *x.inputs, attributes=(x.attributes[0], False))
+    sizes = ([d for d in shape if d != 1] for shape in (node.shape, total.shape))
+    return reshape(total, node.shape) if next(sizes) == next(sizes) else None
 
 
 def _one_by_one(node: Node, known: Known) -> Node | None:

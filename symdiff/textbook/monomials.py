@@ -10,7 +10,7 @@ import sympy as sp
 from ..algebra import MODEST
 from ..graph import Node, apply, number
 
-__all__ = ["Monomial", "is_short_scalar", "monomial", "without_constant"]
+__all__ = ["Monomial", "constant_step", "is_short_scalar", "monomial", "without_constant"]
 
 
 @dataclass
@@ -86,13 +86,24 @@ MOST = 32
 """Factors that are looked at; longer products stay as they are."""
 
 
+def constant_step(node: Node) -> tuple[str, Node | None, Node] | None:
+    """``(operation, constant, rest)`` of a multiple of ``rest``; a sign has no constant."""
+    if node.operation == "negative":
+        return "negative", None, node.inputs[0]
+    if node.operation not in ("multiply", "divide"):
+        return None
+    a, b = node.inputs
+    if _is_constant(b) and a.shape == node.shape:
+        return node.operation, b, a
+    if node.operation == "multiply" and _is_constant(a) and b.shape == node.shape:
+        return node.operation, a, b
+    return None
+
+
 def without_constant(node: Node) -> Node:
     """A node without the numbers and sizes that it is a multiple of."""
-    while node.operation in ("negative", "multiply", "divide"):
-        rest = [i for i in node.inputs if not _is_constant(i)]
-        if len(rest) != 1 or (node.operation == "divide" and rest[0] is not node.inputs[0]):
-            return node
-        (node,) = rest
+    while (step := constant_step(node)) is not None:
+        node = step[2]
     return node
 
 
