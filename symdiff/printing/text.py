@@ -21,6 +21,7 @@ _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _DIGITS = "0123456789"
 _LETTERS = str.maketrans("ijklmprstuvx", "ᵢⱼₖₗₘₚᵣₛₜᵤᵥₓ")
 _MARKS = "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ"
+_DIGIT_MARKS = "₀₁₂₃₄₅₆₇₈₉"
 _TAKEN = {"Σ", "𝟏", "I", "∂", "∂L", "log", "exp", "diag"}
 """Names that mean something else on the page."""
 
@@ -39,8 +40,8 @@ def shown_name(name: str) -> str:
     Examples
     --------
     >>> from symdiff.printing.text import shown_name
-    >>> [shown_name(n) for n in ("W1", "lambda", "x_train", "logits", "Sigma")]
-    ['W₁', 'λ', 'x_train', 'logits', '𝚺']
+    >>> [shown_name(n) for n in ("W1", "lambda", "log_r", "logits", "Sigma")]
+    ['W₁', 'λ', 'log_r', 'logits', '𝚺']
     """
     if not re.fullmatch(r"\w+", name):
         return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name) or '""'
@@ -54,7 +55,8 @@ def shown_name(name: str) -> str:
         return name
     if "_" in pretty and len(pretty.partition("_")[0]) > 1:
         return name
-    return name if indices > 3 or pretty in _TAKEN else pretty
+    word = indices and len(pretty) - indices > 1 and pretty[-1] not in _DIGIT_MARKS
+    return name if word or indices > 3 or pretty in _TAKEN else pretty  # logᵣ is no log_r
 
 
 def _is_short(name: str) -> bool:
